@@ -1,0 +1,1 @@
+"""The commands, a function a verb; nothing imports this package."""

@@ -1,0 +1,1 @@
+"""Either store and the report table to batches of tensors."""

@@ -1,0 +1,1 @@
+"""The loss functions, pure, an equation each."""

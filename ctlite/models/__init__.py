@@ -1,0 +1,1 @@
+"""The networks: image encoder, projections, text encoder and their assembly."""

@@ -1,0 +1,1 @@
+"""Training stages: batch in, named losses out."""

@@ -1,0 +1,1 @@
+"""Sources to stores and tables: everything that happens before training, without torch."""

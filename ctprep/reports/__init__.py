@@ -1,0 +1,1 @@
+"""Raw radiology reports to the filtered report table."""
