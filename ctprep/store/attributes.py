@@ -47,6 +47,7 @@ GRIDS = {
     for grid in (
         Grid(name="ct-clip", spacing_mm=(1.5, 0.75, 0.75), shape=(240, 480, 480)),
         Grid(name="isotropic-2mm", spacing_mm=(2.0, 2.0, 2.0), shape=(192, 192, 192)),
+        Grid(name="phantom", spacing_mm=(6.0, 4.0, 4.0), shape=(48, 80, 80)),
     )
 }
 

@@ -1,0 +1,113 @@
+"""`ctlite`: stores and tables to checkpoints and scores, a function a verb."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.errors import mendable
+from cli.options import DryRun, Json, Verbose, Version, start_logging
+
+app = typer.Typer(
+    name="ctlite",
+    help="Train vision-language models on small stores of chest CT, and score them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def root(version: Version = False) -> None:
+    """Train vision-language models on small stores of chest CT, and score them."""
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a TOML file.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder. [default: the recipe's `out`]")
+    ] = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="Override, such as optimizer.lr=3e-4.")
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Train one stage: what the recipe says, and no more.
+
+    Run it again to go on where it was cut short.
+
+    Example: ctlite train demo-fast --out runs/fast --set data.batch_size=8
+    """
+    start_logging(verbose)
+    with mendable():
+        from cli.training import show_plan, show_training
+        from ctlite.recipe import load_recipe
+
+        resolved = load_recipe(recipe, override or [])
+        run = out or Path(resolved.out)
+        if dry_run:
+            show_plan(resolved, as_json=as_json)
+        else:
+            show_training(resolved, run, as_json=as_json)
+
+
+@app.command("eval")
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run folder with a trained model.")],
+    labels: Annotated[Path, typer.Option(help="CSV with scan_id and one 0/1 column a label.")],
+    scans: Annotated[Path, typer.Option(help="CSV with scan_id, patient_id, split and path.")],
+    store: Annotated[
+        Path | None, typer.Option(help="Store to score. [default: the one the run trained on]")
+    ] = None,
+    same_set: Annotated[
+        bool,
+        typer.Option(
+            "--thresholds-on-test",
+            help="Choose thresholds on the test scans, as the paper may have; flatters F1.",
+        ),
+    ] = False,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Score a model zero-shot: AUROC, weighted F1, accuracy, with 95 % intervals by patient.
+
+    Example: ctlite eval runs/sfp --store q90.zarr --scans scans.csv --labels labels.csv
+    """
+    start_logging(verbose)
+    with mendable():
+        from cli.scores import show_scores
+        from ctlite.evaluate.evaluate import evaluate_run
+
+        scores = evaluate_run(
+            run, labels=labels, scans=scans, store=store, thresholds_on_test=same_set
+        )
+        show_scores(scores, as_json=as_json)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders that were evaluated.")],
+    as_json: Json = False,
+) -> None:
+    """Put the scores of several runs into one table.
+
+    Example: ctlite compare runs/teacher runs/sfp
+    """
+    with mendable():
+        from cli.scores import show_comparison
+        from ctlite.evaluate.comparison import compare_runs
+
+        rows = compare_runs(runs)
+        if as_json:
+            for row in rows:
+                typer.echo(json.dumps(row.as_dict()))
+        else:
+            show_comparison(rows)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

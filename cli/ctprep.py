@@ -1,0 +1,234 @@
+"""`ctprep`: archives and reports to stores and tables, a function a verb."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.errors import EXIT_REFUSALS, mendable
+from cli.options import DryRun, Json, Verbose, Version, Workers, start_logging
+
+if TYPE_CHECKING:
+    from ctprep.engine import Item
+
+app = typer.Typer(
+    name="ctprep",
+    help="Turn chest CT archives into small Zarr stores, and reports into filtered tables.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def root(version: Version = False) -> None:
+    """Turn chest CT archives into small Zarr stores, and reports into filtered tables."""
+
+
+@app.command()
+def ingest(
+    source: Annotated[Path, typer.Argument(help="Folder or file of DICOM, NIfTI or NPZ scans.")],
+    store: Annotated[Path, typer.Argument(help="Hi-fi store to write, or to finish.")],
+    grid: Annotated[
+        str, typer.Option(help="Common sampling: ct-clip, isotropic-2mm, phantom, or a TOML file.")
+    ] = "ct-clip",
+    hu: Annotated[
+        str, typer.Option(help="Rescale slope and intercept: auto, rescale or already.")
+    ] = "auto",
+    hu_range: Annotated[
+        tuple[int, int], typer.Option(help="HU kept; values outside are clipped.")
+    ] = (-1024, 3071),
+    scans: Annotated[
+        Path | None, typer.Option(help="CSV with scan_id, patient_id, split and path.")
+    ] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Key of the pseudonyms; else CTPREP_PSEUDONYM_KEY, else one is made beside STORE."
+        ),
+    ] = None,
+    tolerant: Annotated[
+        bool, typer.Option("--tolerant", help="Mend what can be mended, and say so.")
+    ] = False,
+    workers: Workers = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a running dask scheduler, tcp://host:port.")
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Read every scan of SOURCE onto one grid, into a lossless store.
+
+    Each input ends as stored, unchanged or refused; run it again to finish what was cut short.
+    Exits with 3 when something was refused.
+
+    Example: ctprep ingest archive/ stores/hifi.zarr --grid ct-clip
+    """
+    from ctprep import ingest as ingestion
+    from ctprep.pseudonym import load_key
+    from ctprep.store.grids import load_grid
+
+    start_logging(verbose)
+    with mendable():
+        items = ingestion.ingest(
+            source,
+            store,
+            grid=load_grid(grid),
+            hu_policy=hu,
+            hu_range=hu_range,
+            scans=scans,
+            key=load_key(key_file, store=store),
+            workers=workers or default_workers(),
+            scheduler=scheduler,
+            tolerant=tolerant,
+            dry_run=dry_run,
+        )
+        show_items(items, "ingest", as_json)
+
+
+@app.command()
+def compress(
+    hifi_store: Annotated[Path, typer.Argument(help="Store of HU volumes to read.")],
+    jpeg_store: Annotated[Path, typer.Argument(help="Store to write, or to finish.")],
+    quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = 90,
+    window: Annotated[
+        tuple[float, float], typer.Option(help="Center and width of the window in HU.")
+    ] = (-600, 1500),
+    workers: Workers = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Window and JPEG-compress every volume of a hi-fi store.
+
+    Size, ratio, PSNR and SSIM of each volume go into the catalog.
+
+    Example: ctprep compress stores/hifi.zarr stores/q90.zarr --quality 90
+    """
+    from ctprep.compress import compress_store
+    from ctprep.store.attributes import Window
+
+    start_logging(verbose)
+    with mendable():
+        items = compress_store(
+            hifi_store,
+            jpeg_store,
+            quality=quality,
+            window=Window(center_hu=window[0], width_hu=window[1]),
+            workers=workers or default_workers(),
+            dry_run=dry_run,
+        )
+        show_items(items, "compress", as_json)
+
+
+@app.command()
+def filter_reports(
+    reports: Annotated[Path, typer.Argument(help="CSV or Parquet, a report a row.")],
+    table: Annotated[Path, typer.Argument(help="Parquet table to write.")],
+    backend: Annotated[str, typer.Option(help="Who decides which sentences stay.")] = "rules",
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Keep the sentences of each report that tell something abnormal.
+
+    Extractive: the result consists of the report's own sentences.
+
+    Example: ctprep filter-reports reports.csv reports.parquet
+    """
+    from cli.progress import follow
+    from ctprep.reports import filter as report_filter
+
+    start_logging(verbose)
+    with mendable():
+        flagged = count = kept = sentences = 0
+        results = report_filter.filter_reports(reports, table, backend=backend)
+        for result in follow(results, "filter-reports"):
+            count += 1
+            flagged += bool(result.flags)
+            kept += len(result.kept_sentences)
+            sentences += result.sentence_count
+        summary = {
+            "reports": count,
+            "sentences": sentences,
+            "kept": kept,
+            "flagged": flagged,
+            "table": str(table),
+        }
+        if as_json:
+            typer.echo(json.dumps(summary))
+        else:
+            typer.echo(
+                f"filtered {count} reports: {kept} of {sentences} sentences kept, "
+                f"{flagged} reports flagged, in {table}"
+            )
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    patients: Annotated[int, typer.Option(min=3, help="How many patients.")] = 400,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same corpus.")] = 0,
+    size: Annotated[str, typer.Option(help="demo (coarse, fast) or full (512 x 512).")] = "demo",
+    workers: Workers = None,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Write a synthetic corpus: DICOM, NIfTI and NPZ scans with reports, labels and splits.
+
+    Example: ctprep phantom demo-out/source --patients 400
+    """
+    from cli.progress import follow
+    from ctprep.phantom.corpus import write_corpus
+
+    start_logging(verbose)
+    with mendable():
+        scans = write_corpus(
+            out, patients=patients, seed=seed, size=size, workers=workers or default_workers()
+        )
+        count = sum(1 for _ in follow(scans, "phantom"))
+        if as_json:
+            typer.echo(json.dumps({"scans": count, "folder": str(out)}))
+        else:
+            typer.echo(f"wrote {count} scans of {patients} patients to {out}")
+
+
+def default_workers() -> int:
+    """One worker a core that this process may use."""
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def show_items(items: "Iterable[Item]", verb: str, as_json: bool) -> None:
+    """Show finished items and a closing table; exit with 3 when one was refused.
+
+    Args:
+        items: what the work yields.
+        verb: the command, for the progress bar and the closing line.
+        as_json: one JSON object an item on standard output, and no table.
+    """
+    from cli.progress import follow
+
+    counts: dict[str, int] = {}
+    refusals: list[Item] = []
+    for item in follow(items, verb):
+        counts[item.status] = counts.get(item.status, 0) + 1
+        if item.status == "refused":
+            refusals.append(item)
+        if as_json:
+            typer.echo(json.dumps(asdict(item)))
+    if not as_json:
+        for item in refusals:
+            typer.echo(f"refused {item.name}: {item.verdict}: {item.what}\n  mend:  {item.mend}")
+        told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+        typer.echo(f"{verb}: {told or 'nothing to do'}")
+    if refusals:
+        raise typer.Exit(EXIT_REFUSALS)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
