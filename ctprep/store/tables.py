@@ -1,0 +1,342 @@
+"""The tables beside a store: scans, labels, reports as delivered, reports as filtered."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float
+from pydantic import Field, ValidationError, field_validator
+
+from ctprep.store.attributes import Attributes
+from ctprep.store.columns import (
+    SCAN_ID_PATTERN,
+    check_columns,
+    check_faults,
+    check_unique,
+    read_text_table,
+    text_column,
+    to_scan_id,
+    write_atomically,
+)
+from ctprep.store.errors import TableError, located
+
+SPLITS = ("train", "tune", "test")
+ID_COLUMNS = ("scan_id", "VolumeName", "AccessionNo")
+"""Columns that name the scan, ours first; the others are turned into scan ids."""
+
+NOT_GIVEN = "Not given."
+"""What CT-RATE writes for an empty section."""
+
+REPORT_SCHEMA = pa.schema(
+    [
+        ("scan_id", pa.string()),
+        ("text_full", pa.string()),
+        ("text_positive", pa.string()),
+        ("text_negative", pa.string()),
+        ("kept_sentences", pa.list_(pa.int32())),
+        ("backend", pa.string()),
+        ("model", pa.string()),
+        ("prompt_hash", pa.string()),
+        ("flags", pa.list_(pa.string())),
+    ]
+)
+
+
+class ScanRow(Attributes):
+    """One scan of a source: who it is of, what it is for, where it lies."""
+
+    scan_id: str = Field(pattern=SCAN_ID_PATTERN)
+    patient_id: str = Field(min_length=1)
+    split: Literal["train", "tune", "test"]
+    path: str = Field(min_length=1)
+    """File or DICOM series folder, relative to the source folder, with forward slashes."""
+    study_id: str | None = None
+    format: str | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _stays_inside(cls, path: str) -> str:
+        posix, windows = PurePosixPath(path), PureWindowsPath(path)
+        if posix.is_absolute() or windows.drive or windows.root or ".." in windows.parts:
+            raise ValueError("leaves the source folder")
+        return path
+
+
+class ReportRow(Attributes):
+    """One filtered report."""
+
+    scan_id: str = Field(pattern=SCAN_ID_PATTERN)
+    text_full: str
+    text_positive: str = Field(min_length=1)
+    """Sentences that tell of something abnormal; never empty."""
+    text_negative: str
+    """Sentences that tell of something absent."""
+    kept_sentences: tuple[int, ...]
+    """Indices, from 0, of the sentences of `text_full` in `text_positive`."""
+    backend: str
+    model: str
+    prompt_hash: str
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RawReport:
+    """A report as delivered: either sections, or one text; absent parts are empty."""
+
+    scan_id: str
+    findings: str = ""
+    impression: str = ""
+    report_text: str = ""
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Labels of scans: 1 present, 0 absent, NaN missing."""
+
+    scan_ids: tuple[str, ...]
+    names: tuple[str, ...]
+    values: Float[np.ndarray, "scan label"]
+
+
+def read_scans(path: Path) -> list[ScanRow]:
+    """Read a scan table.
+
+    Raises:
+        TableError: a column, a value or a scan id is wrong, or a patient is in two splits.
+    """
+    with located(path.name):
+        table = read_text_table(path)
+        required, optional = ("scan_id", "patient_id", "split", "path"), ("study_id", "format")
+        check_columns(table.column_names, required=required, optional=optional)
+        columns = {name: text_column(table, name) for name in table.column_names}
+        rows: list[ScanRow] = []
+        faults: list[str] = []
+        for number in range(table.num_rows):
+            cells = {name: column[number] for name, column in columns.items()}
+            given = {name: cell for name, cell in cells.items() if cell or name in required}
+            try:
+                rows.append(ScanRow.model_validate(given))
+            except ValidationError as error:
+                faults += _row_faults(number, error)
+        check_faults(
+            faults,
+            mend="scan ids are [a-z0-9._-], splits train, tune or test, paths relative to the "
+            "source folder",
+        )
+        _check_scans(rows)
+    return rows
+
+
+def _row_faults(number: int, error: ValidationError) -> list[str]:
+    # Line numbers as an editor shows them, where no cell holds a line break: the header is 1.
+    return [
+        f"line {number + 2}: {fault['loc'][0]} {fault['input']!r}: {fault['msg']}"
+        for fault in error.errors()
+    ]
+
+
+def _check_scans(rows: Sequence[ScanRow]) -> None:
+    check_unique([row.scan_id for row in rows])
+    split_of: dict[str, str] = {}
+    scan_at: dict[str, str] = {}
+    faults: list[str] = []
+    for row in rows:
+        if split_of.setdefault(row.patient_id, row.split) != row.split:
+            faults.append(
+                f"the patient of scan {row.scan_id!r} is in {split_of[row.patient_id]!r} "
+                f"and in {row.split!r}"
+            )
+        if scan_at.setdefault(row.path, row.scan_id) != row.scan_id:
+            faults.append(f"scans {scan_at[row.path]!r} and {row.scan_id!r} have the same path")
+    check_faults(faults, mend="split by patient, and give each scan its own file or folder")
+
+
+def write_scans(path: Path, rows: Iterable[ScanRow]) -> None:
+    """Write a scan table, whole or not at all.
+
+    Raises:
+        TableError: a scan id or path is repeated, or a patient is in two splits.
+    """
+    rows = list(rows)
+    with located(path.name):
+        _check_scans(rows)
+    _write_csv(
+        path,
+        ("scan_id", "patient_id", "split", "path", "study_id", "format"),
+        (
+            (r.scan_id, r.patient_id, r.split, r.path, r.study_id or "", r.format or "")
+            for r in rows
+        ),
+    )
+
+
+def read_labels(path: Path) -> LabelTable:
+    """Read a label table: a column that names the scan, then a column a label.
+
+    Args:
+        path: CSV; cells are 0, 1 or empty. CT-RATE's `VolumeName` and RAD-ChestCT's nameless
+            first column are taken as the scan's name.
+
+    Raises:
+        TableError: no column names the scan, a cell is something else, or a scan is repeated.
+    """
+    with located(path.name):
+        table = read_text_table(path)
+        id_column, scan_ids = _scan_ids(table, nameless=True)
+        names = tuple(name for name in table.column_names if name != id_column)
+        check_faults(
+            [] if names and all(names) else ["a label column has no name"],
+            mend="give every label column a name; save without an index column",
+        )
+        values = np.empty((table.num_rows, len(names)), np.float64)
+        faults: list[str] = []
+        for column, name in enumerate(names):
+            for number, cell in enumerate(text_column(table, name)):
+                value = _CELLS.get(cell)
+                if value is None:
+                    faults.append(f"scan {scan_ids[number]!r}, label {name!r}: {cell[:20]!r}")
+                else:
+                    values[number, column] = value
+        check_faults(faults, mend="a label is 0, 1, or an empty cell where it is missing")
+    return LabelTable(scan_ids, names, values)
+
+
+_CELLS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "": float("nan")}
+
+
+def write_labels(path: Path, labels: LabelTable) -> None:
+    """Write a label table, whole or not at all."""
+    with located(path.name):
+        check_unique(labels.scan_ids)
+    _write_csv(
+        path,
+        ("scan_id", *labels.names),
+        (
+            (scan_id, *("" if np.isnan(value) else str(int(value)) for value in row))
+            for scan_id, row in zip(labels.scan_ids, labels.values, strict=True)
+        ),
+    )
+
+
+def read_raw_reports(path: Path) -> list[RawReport]:
+    """Read reports as delivered, from CSV or Parquet; other columns are ignored.
+
+    Args:
+        path: a table with `scan_id`, `VolumeName` or `AccessionNo`, and either `report_text`, or
+            `findings` and `impression` (`Findings_EN`, `Impressions_EN`).
+
+    Raises:
+        TableError: no column names the scan, none holds a report, or a scan is repeated.
+    """
+    with located(path.name):
+        table = read_text_table(path)
+        _, scan_ids = _scan_ids(table)
+        names = next(
+            (pair for pair in _REPORT_COLUMNS if any(name in table.column_names for name in pair)),
+            ("findings", "impression"),
+        )
+        check_columns(table.column_names, required=names, extra_allowed=True)
+        cells = [[_given(cell) for cell in text_column(table, name)] for name in names]
+    if len(names) == 1:
+        return [
+            RawReport(scan_id, report_text=text)
+            for scan_id, text in zip(scan_ids, cells[0], strict=True)
+        ]
+    return [
+        RawReport(scan_id, findings=findings, impression=impression)
+        for scan_id, findings, impression in zip(scan_ids, *cells, strict=True)
+    ]
+
+
+_REPORT_COLUMNS = (
+    ("findings", "impression"),
+    ("Findings_EN", "Impressions_EN"),
+    ("report_text",),
+)
+
+
+def _given(cell: str) -> str:
+    return "" if cell == NOT_GIVEN else cell
+
+
+def read_reports(path: Path) -> pa.Table:
+    """Read a table of filtered reports, with the columns of `REPORT_SCHEMA`.
+
+    Raises:
+        TableError: a column is missing, unknown or of another type, or a scan is repeated.
+    """
+    with located(path.name):
+        table = read_text_table(path)
+        check_columns(table.column_names, required=REPORT_SCHEMA.names)
+        table = table.select(REPORT_SCHEMA.names)
+        faults = [
+            f"column {field.name!r} is {table.schema.field(field.name).type}, not {field.type}"
+            for field in REPORT_SCHEMA
+            if not _same_type(table.schema.field(field.name).type, field.type)
+        ]
+        check_faults(faults, mend="make the table with `ctprep filter-reports`")
+        table = table.cast(REPORT_SCHEMA)
+        holes = [name for name in table.column_names if table.column(name).null_count]
+        check_faults(
+            [f"column {name!r} has empty cells" for name in holes],
+            mend="make the table with `ctprep filter-reports`",
+        )
+        check_unique(text_column(table, "scan_id"))
+    return table
+
+
+def _same_type(found: pa.DataType, expected: pa.DataType) -> bool:
+    # Writers name the item of a list differently, and may choose large strings.
+    if pa.types.is_list(expected):
+        return pa.types.is_list(found) and _same_type(found.value_type, expected.value_type)
+    return found == expected or (expected == pa.string() and found == pa.large_string())
+
+
+def write_reports(path: Path, rows: Iterable[ReportRow]) -> None:
+    """Write a table of filtered reports as Parquet, whole or not at all.
+
+    Raises:
+        TableError: a scan is repeated.
+    """
+    records = [row.model_dump() for row in rows]
+    with located(path.name):
+        check_unique([record["scan_id"] for record in records])
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(records, REPORT_SCHEMA), buffer, compression="zstd")
+    write_atomically(path, buffer.getvalue())
+
+
+def _scan_ids(table: pa.Table, *, nameless: bool = False) -> tuple[str, tuple[str, ...]]:
+    candidates = (*ID_COLUMNS, "") if nameless else ID_COLUMNS
+    name = next((name for name in candidates if name in table.column_names), None)
+    if name is None:
+        check_columns(table.column_names, required=ID_COLUMNS[:1], extra_allowed=True)
+        raise TableError("no column names the scan", mend=f"add one of {', '.join(ID_COLUMNS)}")
+    cells = text_column(table, name)
+    # Our own column must hold ids already; mending it here would part it from the store's.
+    scan_ids = tuple(to_scan_id(cell) for cell in cells)
+    if name == "scan_id":
+        check_faults(
+            [
+                f"scan_id {cell!r} is not [a-z0-9._-]"
+                for cell, scan_id in zip(cells, scan_ids, strict=True)
+                if cell != scan_id
+            ],
+            mend="write scan ids as the store has them",
+        )
+    check_unique(scan_ids)
+    return name, scan_ids
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_atomically(path, buffer.getvalue().encode("utf-8"))
