@@ -43,8 +43,9 @@ def train(
     """
     start_logging(verbose)
     with mendable():
-        from cli.training import show_plan, show_training
         from ctlite.recipe import load_recipe
+
+        from cli.training import show_plan, show_training
 
         resolved = load_recipe(recipe, override or [])
         run = out or Path(resolved.out)
@@ -78,8 +79,9 @@ def evaluate(
     """
     start_logging(verbose)
     with mendable():
-        from cli.scores import show_scores
         from ctlite.evaluate.evaluate import evaluate_run
+
+        from cli.scores import show_scores
 
         scores = evaluate_run(
             run, labels=labels, scans=scans, store=store, thresholds_on_test=same_set
@@ -97,8 +99,9 @@ def compare(
     Example: ctlite compare runs/teacher runs/sfp
     """
     with mendable():
-        from cli.scores import show_comparison
         from ctlite.evaluate.comparison import compare_runs
+
+        from cli.scores import show_comparison
 
         rows = compare_runs(runs)
         if as_json:

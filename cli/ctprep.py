@@ -67,8 +67,9 @@ def ingest(
 
     Example: ctprep ingest archive/ stores/hifi.zarr --grid ct-clip
     """
-    from ctprep import ingest as ingestion
     from ctprep.pseudonym import load_key
+
+    from ctprep import ingest as ingestion
     from ctprep.store.grids import load_grid
 
     start_logging(verbose)
@@ -109,6 +110,7 @@ def compress(
     Example: ctprep compress stores/hifi.zarr stores/q90.zarr --quality 90
     """
     from ctprep.compress import compress_store
+
     from ctprep.store.attributes import Window
 
     start_logging(verbose)
@@ -180,8 +182,9 @@ def phantom(
 
     Example: ctprep phantom demo-out/source --patients 400
     """
-    from cli.progress import follow
     from ctprep.phantom.corpus import write_corpus
+
+    from cli.progress import follow
 
     start_logging(verbose)
     with mendable():

@@ -35,6 +35,4 @@ Version = Annotated[
 def start_logging(verbose: int) -> None:
     """Send log records to standard error at the asked level."""
     levels = [logging.WARNING, logging.INFO, logging.DEBUG]
-    logging.basicConfig(
-        level=levels[min(verbose, 2)], format="%(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(level=levels[min(verbose, 2)], format="%(levelname)s %(name)s: %(message)s")
