@@ -1,0 +1,393 @@
+"""Stores and reports to batches: threads in one process, decoding into reused memory.
+
+Decoding releases the interpreter lock, so threads are enough: nothing is pickled, no shared
+memory is left behind, and closing the iterator ends the threads.
+
+The consumer's own thread plans ahead: whenever a batch is asked for, it waits for the oldest of
+the planned ones and hands the volumes of another to the threads.
+"""
+
+import itertools
+import logging
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from ctprep.store.store import VolumeStore
+from jaxtyping import Shaped
+
+from ctlite.data.batch import Batch
+from ctlite.data.buffers import Buffer, BufferPool
+from ctlite.data.reports import Reports
+from ctlite.data.sampler import epoch_order, order_digest, rank_share
+from ctprep.store.errors import (
+    CheckpointError,
+    RecipeError,
+    StoreError,
+    StoreMismatchError,
+    located,
+)
+
+logger = logging.getLogger(__name__)
+
+THREAD_NAME = "ctlite-loader"
+Volume = Shaped[np.ndarray, "slice row column"]
+VOXEL_TYPES = {"jpeg": torch.uint8, "hifi": torch.int16}
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A batch whose volumes are being decoded."""
+
+    scan_ids: tuple[str, ...]
+    epoch: int
+    buffers: dict[str, Buffer]
+    reads: list[Future[None]]
+    """One a scan."""
+
+
+class Loader:
+    """Batches of scans in an order that depends on seed, epoch and rank alone.
+
+    Iterating goes on for ever, epoch after epoch, from where `state_dict` says; `epoch` goes
+    over one epoch and leaves that state alone. One iteration at a time.
+
+    A batch belongs to its consumer: its memory is used again only after every tensor that
+    shares it is gone. A consumer that holds one batch at a time bounds memory at `prefetch` + 2
+    batches.
+
+    Args:
+        scan_ids: the scans to load; all must be in every store given, and have a report.
+        gray_store: JPEG store that fills `Batch.gray`.
+        hu_store: hi-fi store that fills `Batch.hu`.
+        reports: fill the tokens; no two equal texts come in one global batch.
+        patients: patient by scan id; no two scans of one patient come in one global batch.
+        batch_size: scans in a batch of this process.
+        seed: of the order.
+        rank: of this process, from 0.
+        world_size: number of processes.
+        shuffle: in random order; otherwise as given.
+        drop_last: leave out what does not fill a batch (see `sampler.epoch_order`).
+        prefetch: batches decoded ahead.
+        threads: volumes decoded at once.
+        unreadable_quota: unreadable volumes to go without, each with a warning, before the
+            run stops; their batches are smaller by them.
+
+    Raises:
+        RecipeError: no store, a scan without a patient, or an impossible batch size or sharding.
+        StoreError: scans are missing from a store.
+        StoreMismatchError: a store is of the wrong kind, or the two differ in their grid.
+        TableError: scans have no report.
+    """
+
+    def __init__(
+        self,
+        scan_ids: Sequence[str],
+        *,
+        gray_store: VolumeStore | None = None,
+        hu_store: VolumeStore | None = None,
+        reports: Reports | None = None,
+        patients: Mapping[str, str] | None = None,
+        batch_size: int = 1,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        shuffle: bool = True,
+        drop_last: bool = True,
+        prefetch: int = 2,
+        threads: int = 2,
+        unreadable_quota: int = 0,
+    ) -> None:
+        self._scan_ids = tuple(scan_ids)
+        self._stores = _check_stores(self._scan_ids, gray_store, hu_store)
+        self._reports = reports
+        self._patients = patients
+        self._batch_size = batch_size
+        self._seed = seed
+        self._rank = rank
+        self._world_size = world_size
+        self._shuffle = shuffle
+        self._drop_last = drop_last
+        self._prefetch = max(1, prefetch)
+        self._threads = max(1, threads)
+        self._quota = unreadable_quota
+        self._epoch = 0
+        self._position = 0
+        self._orders: dict[int, list[tuple[str, ...]]] = {}
+        self.unreadable: list[str] = []
+        """Scans gone without so far."""
+        self._check_recipe()
+        self._pools = self._make_pools()
+        self.order(0)
+
+    def order(self, epoch: int) -> list[tuple[str, ...]]:
+        """Tell an epoch's order.
+
+        Args:
+            epoch: counts from 0.
+
+        Returns:
+            Scan ids by global batch, of which this process loads its share.
+
+        Raises:
+            RecipeError: no batch can be made.
+        """
+        if epoch not in self._orders:
+            # Around the turn of an epoch two are needed; more would grow with the run.
+            self._orders = dict(itertools.islice(reversed(self._orders.items()), 1))
+            self._orders[epoch] = epoch_order(
+                self._scan_ids,
+                batch_size=self._batch_size * self._world_size,
+                seed=self._seed,
+                epoch=epoch,
+                shuffle=self._shuffle,
+                keys=self._keys(epoch),
+                drop_last=self._drop_last,
+            )
+        return self._orders[epoch]
+
+    def epoch(self, epoch: int) -> Generator[Batch, None, None]:
+        """Go over one epoch from its beginning.
+
+        Args:
+            epoch: counts from 0.
+
+        Yields:
+            Its batches.
+
+        Raises:
+            CtError: a volume cannot be read, with its scan id, and the quota is used up.
+        """
+        batches = ((epoch, position) for position in range(len(self.order(epoch))))
+        with closing(self._load(batches)) as loading:
+            for _, _, batch in loading:
+                yield batch
+                # Held here, the last batch would keep its memory while the next is awaited.
+                del batch
+
+    def __iter__(self) -> Generator[Batch, None, None]:
+        """Go on from the current state, epoch after epoch, without an end."""
+        with closing(self._load(self._places())) as loading:
+            for epoch, position, batch in loading:
+                self._epoch, self._position = epoch, position + 1
+                yield batch
+                del batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tell where the iteration stands: behind the batch that was delivered last.
+
+        Returns:
+            Plain values, the same on every rank.
+        """
+        return {
+            "seed": self._seed,
+            "epoch": self._epoch,
+            "position": self._position,
+            "order_digest": order_digest(self.order(self._epoch)),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where another loader stood; stores may have moved, scans must be the same.
+
+        Args:
+            state: from `state_dict`.
+
+        Raises:
+            CheckpointError: the same place cannot be found, as scans, reports, batch size,
+                number of processes or seed have changed.
+        """
+        same_seed = state["seed"] == self._seed
+        if not same_seed or state["order_digest"] != order_digest(self.order(state["epoch"])):
+            raise CheckpointError(
+                f"the order of epoch {state['epoch']} is not the one the run was in (seed "
+                f"{state['seed']} then, {self._seed} now)",
+                mend="resume with the same scans, reports, batch size, number of processes and "
+                "seed, or start a new run from this checkpoint",
+            )
+        self._epoch, self._position = state["epoch"], state["position"]
+
+    def _places(self) -> Iterator[tuple[int, int]]:
+        first = self._position
+        for epoch in itertools.count(self._epoch):
+            for position in range(first, len(self.order(epoch))):
+                yield epoch, position
+            first = 0
+
+    def _load(
+        self, places: Iterator[tuple[int, int]]
+    ) -> Generator[tuple[int, int, Batch], None, None]:
+        pending: deque[tuple[int, int, _Planned]] = deque()
+        executor = ThreadPoolExecutor(self._threads, thread_name_prefix=THREAD_NAME)
+        try:
+            self._plan_ahead(executor, pending, places)
+            while pending:
+                epoch, position, planned = pending.popleft()
+                batch = self._deliver(planned)
+                del planned
+                # Before the consumer goes to work, so that the threads do too.
+                self._plan_ahead(executor, pending, places)
+                if batch is not None:
+                    yield epoch, position, batch
+                del batch
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+    def _plan_ahead(
+        self,
+        executor: ThreadPoolExecutor,
+        pending: deque[tuple[int, int, _Planned]],
+        places: Iterator[tuple[int, int]],
+    ) -> None:
+        for epoch, position in itertools.islice(places, self._prefetch - len(pending)):
+            pending.append((epoch, position, self._plan(executor, epoch, position)))
+
+    def _plan(self, executor: ThreadPoolExecutor, epoch: int, position: int) -> _Planned:
+        share = rank_share(
+            self.order(epoch)[position], rank=self._rank, world_size=self._world_size
+        )
+        buffers = {kind: pool.take() for kind, pool in self._pools.items()}
+        reads = [
+            executor.submit(
+                _read_scan,
+                scan_id,
+                [(self._stores[kind], buffer[row]) for kind, buffer in buffers.items()],
+            )
+            for row, scan_id in enumerate(share)
+        ]
+        return _Planned(share, epoch, buffers, reads)
+
+    def _deliver(self, planned: _Planned) -> Batch | None:
+        kept: list[str] = []
+        for row, (scan_id, reading) in enumerate(zip(planned.scan_ids, planned.reads, strict=True)):
+            try:
+                reading.result()
+            except (StoreError, OSError) as error:
+                self._go_without(scan_id, error)
+                continue
+            if len(kept) < row:
+                for buffer in planned.buffers.values():
+                    buffer[len(kept)] = buffer[row]
+            kept.append(scan_id)
+        if not kept:
+            for kind, buffer in planned.buffers.items():
+                self._pools[kind].give_back(buffer)
+            return None
+        lent = {
+            kind: self._pools[kind].lend(buffer, len(kept))
+            for kind, buffer in planned.buffers.items()
+        }
+        token_ids, mask = (None, None)
+        if self._reports is not None:
+            token_ids, mask = self._reports.tokenize(kept, planned.epoch)
+        return Batch(tuple(kept), lent.get("jpeg"), lent.get("hifi"), token_ids, mask)
+
+    def _go_without(self, scan_id: str, error: Exception) -> None:
+        if len(self.unreadable) >= self._quota:
+            raise error
+        self.unreadable.append(scan_id)
+        logger.warning(
+            "went without scan %s (%d of %d allowed): %s",
+            scan_id,
+            len(self.unreadable),
+            self._quota,
+            error,
+        )
+
+    def _keys(self, epoch: int) -> dict[str, tuple[tuple[str, str], ...]]:
+        keys: dict[str, tuple[tuple[str, str], ...]] = {}
+        for scan_id in self._scan_ids:
+            own = []
+            if self._patients is not None:
+                own.append(("patient", self._patients[scan_id]))
+            if self._reports is not None:
+                own.append(("text", self._reports.text(scan_id, epoch)))
+            keys[scan_id] = tuple(own)
+        return keys
+
+    def _make_pools(self) -> dict[str, BufferPool]:
+        return {
+            kind: BufferPool(
+                (self._batch_size, *store.attributes.grid.shape),
+                VOXEL_TYPES[kind],
+                keep=self._prefetch + 2,
+                is_pinned=torch.cuda.is_available(),
+            )
+            for kind, store in self._stores.items()
+        }
+
+    def _check_recipe(self) -> None:
+        if self._world_size > 1 and (not self._drop_last or self._quota):
+            raise RecipeError(
+                f"{self._world_size} processes need batches of the same size",
+                mend="set drop_last and an unreadable quota of 0, or use one process",
+            )
+        if not 0 <= self._rank < self._world_size:
+            raise RecipeError(
+                f"rank {self._rank} is not among {self._world_size} processes",
+                mend="count ranks from 0",
+            )
+        if self._reports is not None:
+            self._reports.check(self._scan_ids)
+        unknown = [
+            scan_id
+            for scan_id in self._scan_ids
+            if self._patients is not None and scan_id not in self._patients
+        ]
+        if unknown:
+            raise RecipeError(
+                f"{len(unknown)} scans have no patient, the first are {', '.join(unknown[:5])}",
+                mend="add them to the scan table",
+            )
+
+
+def _read_scan(scan_id: str, targets: list[tuple[VolumeStore, Volume]]) -> None:
+    try:
+        with located(scan_id):
+            for store, out in targets:
+                store.read(scan_id, out=out)
+    except Exception as error:
+        error.add_note(f"while reading scan {scan_id}")
+        raise
+
+
+def _check_stores(
+    scan_ids: tuple[str, ...], gray_store: VolumeStore | None, hu_store: VolumeStore | None
+) -> dict[str, VolumeStore]:
+    given = (("jpeg", gray_store), ("hifi", hu_store))
+    stores = {kind: store for kind, store in given if store is not None}
+    if not stores:
+        raise RecipeError("there is no store to load from", mend="name a JPEG or a hi-fi store")
+    for kind, store in stores.items():
+        if store.attributes.kind != kind:
+            raise StoreMismatchError(
+                f"{store.path.name} is a {store.attributes.kind} store, wanted is {kind}",
+                mend="exchange the two stores, or name the other one",
+            )
+        present = set(store.scan_ids())
+        missing = [scan_id for scan_id in scan_ids if scan_id not in present]
+        if missing:
+            raise StoreError(
+                f"{len(missing)} of {len(scan_ids)} scans are not in the {kind} store, the first "
+                f"are {', '.join(missing[:5])}",
+                mend=f"finish that store (ctprep {'compress' if kind == 'jpeg' else 'ingest'}), "
+                "or take these scans out of the scan table",
+                where=store.path.name,
+            )
+    if gray_store is not None and hu_store is not None:
+        _check_same_grid(gray_store, hu_store)
+    return stores
+
+
+def _check_same_grid(gray_store: VolumeStore, hu_store: VolumeStore) -> None:
+    gray, hu = gray_store.attributes.grid, hu_store.attributes.grid
+    if (gray.shape, gray.spacing_mm) != (hu.shape, hu.spacing_mm):
+        raise StoreMismatchError(
+            f"the JPEG store has {gray.shape} voxels of {gray.spacing_mm} mm, the hi-fi store "
+            f"{hu.shape} of {hu.spacing_mm} mm",
+            mend="make the JPEG store from this hi-fi store: ctprep compress",
+        )

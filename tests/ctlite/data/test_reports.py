@@ -1,0 +1,79 @@
+"""Reports become the tokens of the chosen text."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ctlite.data.reports import Reports, TextChoice
+from ctprep.store.errors import TableError
+from ctprep.store.tables import ReportRow, write_reports
+
+
+def words(texts: list[str], *, max_length: int, **_: Any) -> dict[str, list[list[int]]]:
+    """Stand in for a tokenizer: a token is a word's length; cut and padded."""
+    rows = [[len(word) for word in text.split()][:max_length] for text in texts]
+    longest = max(map(len, rows))
+    return {
+        "input_ids": [row + [0] * (longest - len(row)) for row in rows],
+        "attention_mask": [[1] * len(row) + [0] * (longest - len(row)) for row in rows],
+    }
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A report table of two scans."""
+    path = tmp_path / "reports.parquet"
+    write_reports(
+        path,
+        [
+            ReportRow(
+                scan_id=f"s{index}",
+                text_full=f"Heart is normal. {finding}",
+                text_positive=finding,
+                text_negative="Heart is normal.",
+                kept_sentences=(1,),
+                backend="rules",
+                model="",
+                prompt_hash="",
+            )
+            for index, finding in enumerate(["Effusion.", "Large nodule here."])
+        ],
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("choice", "token_ids", "mask"),
+    [
+        ("positive", [[9, 0, 0], [5, 6, 5]], [[1, 0, 0], [1, 1, 1]]),
+        ("full", [[5, 2, 7, 9, 0], [5, 2, 7, 5, 6]], [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]),
+    ],
+)
+def test_tokens_of_the_chosen_text(
+    table: Path, choice: TextChoice, token_ids: list[list[int]], mask: list[list[int]]
+) -> None:
+    """By hand: cut at five words, padded to the longest of the batch."""
+    reports = Reports.read(table, words, choice=choice, max_length=5)
+
+    got_ids, got_mask = reports.tokenize(["s0", "s1"], epoch=0)
+
+    assert got_ids.tolist() == token_ids
+    assert got_mask.tolist() == mask
+
+
+def test_mixed_draws_anew_every_epoch(table: Path) -> None:
+    """Both texts are seen over the epochs, and an epoch is the same when repeated."""
+    reports = Reports.read(table, words, choice="mixed", seed=3)
+
+    texts = [reports.text("s0", epoch) for epoch in range(64)]
+
+    assert texts == [reports.text("s0", epoch) for epoch in range(64)]
+    assert 16 < texts.count("Effusion.") < 48
+    assert texts != [reports.text("s1", epoch) for epoch in range(64)]
+
+
+def test_missing_reports_are_named(table: Path) -> None:
+    """Every scan trained on needs a report."""
+    with pytest.raises(TableError, match="1 scans have no report, the first are s9"):
+        Reports.read(table, words).check(["s0", "s9"])
