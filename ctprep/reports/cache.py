@@ -1,0 +1,62 @@
+"""Answers already given, so that a filter that was stopped goes on where it was."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ctprep.reports.backend import Backend
+
+
+def answer_key(sentences: Sequence[str], backend: Backend) -> str:
+    """Hash of everything that determines an answer.
+
+    Args:
+        sentences: of one report, in order.
+        backend: who is asked.
+
+    Returns:
+        SHA-256 in hexadecimal.
+    """
+    question = [list(sentences), backend.name, backend.model, backend.prompt_hash]
+    return hashlib.sha256(json.dumps(question).encode("utf-8")).hexdigest()
+
+
+class AnswerCache:
+    """A file of answers by key, a JSON line each; it holds no report text.
+
+    Lines are only ever added, so a killed run costs its last line at most.
+
+    Args:
+        path: file to read, and to append to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._answers: dict[str, tuple[int, ...]] = {}
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                self._read_line(line)
+
+    def _read_line(self, line: str) -> None:
+        try:
+            key, numbers = json.loads(line)
+        except (ValueError, TypeError):
+            return
+        if isinstance(key, str) and isinstance(numbers, list):
+            self._answers[key] = tuple(number for number in numbers if type(number) is int)
+
+    def get(self, key: str) -> tuple[int, ...] | None:
+        """Give the answer of a key, or None."""
+        return self._answers.get(key)
+
+    def add(self, answers: Iterable[tuple[str, tuple[int, ...]]]) -> None:
+        """Keep answers, on disk before this returns."""
+        fresh = dict(answers)
+        if not fresh:
+            return
+        self._answers.update(fresh)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            # A line cut short by a kill must not swallow the next.
+            file.write("".join(f"\n{json.dumps([key, numbers])}" for key, numbers in fresh.items()))

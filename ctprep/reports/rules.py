@@ -1,0 +1,209 @@
+"""The rules backend: keep every sentence that is not provably normal.
+
+A sentence is dropped only when all of it is explained: each word outside the scope of a negation
+is in a list of neutral words, and something says "normal" or negates a finding. An unknown word
+keeps its sentence. The word lists are data, `english.toml`.
+"""
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+_WORD = re.compile(r"[a-z]+|\d+")
+_SEPARATOR = r"[,()/]|:|\band\b"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the rules make of a sentence."""
+
+    is_normal: bool
+    """Provably normal or without content: may be dropped."""
+    is_absence: bool = False
+    """Says that something is absent."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """The word lists of one language, compiled."""
+
+    version: str
+    data_hash: str
+    """SHA-256 of the file."""
+    keep: re.Pattern[str]
+    scaffold: re.Pattern[str]
+    routine: re.Pattern[str]
+    negation_before: re.Pattern[str]
+    negation_after: re.Pattern[str]
+    negation_end: re.Pattern[str]
+    clause_break: re.Pattern[str]
+    verb: frozenset[str]
+    presence: frozenset[str]
+    normal: frozenset[str]
+    neutral: frozenset[str]
+
+
+@lru_cache
+def read_rules(language: str = "english") -> Rules:
+    """Read the word lists of a language that comes with the package.
+
+    Args:
+        language: stem of a TOML file beside this one.
+    """
+    data = files("ctprep.reports").joinpath(f"{language}.toml").read_bytes()
+    lists = tomllib.loads(data.decode("utf-8"))
+    return Rules(
+        version=f"{language}-{lists['version']}",
+        data_hash=hashlib.sha256(data).hexdigest(),
+        keep=_either(lists["keep"]),
+        scaffold=_either(lists["scaffold"]),
+        routine=_either(lists["routine"]),
+        negation_before=_either(lists["negation_before"], whole_words=True),
+        negation_after=_either(lists["negation_after"], whole_words=True),
+        negation_end=_either(lists["negation_end"], whole_words=True),
+        clause_break=re.compile(rf"[;.!?]|\b(?:{'|'.join(lists['clause_break'])})\b"),
+        verb=frozenset(lists["verb"]),
+        presence=frozenset(lists["presence"]),
+        normal=frozenset(lists["normal"]),
+        neutral=frozenset(lists["neutral"]) | frozenset(lists["normal"]),
+    )
+
+
+def _either(patterns: Sequence[str], *, whole_words: bool = False) -> re.Pattern[str]:
+    body = "|".join(f"(?:{pattern})" for pattern in patterns)
+    return re.compile(rf"\b(?:{body})(?<!\w)|\b(?:{body})\b" if whole_words else body)
+
+
+# Dictated reports are mostly stock phrases, so most sentences have been seen before.
+@lru_cache(maxsize=2**16)
+def judge(sentence: str, rules: Rules) -> Judgement:
+    """Tell whether a sentence is provably normal.
+
+    Args:
+        sentence: one sentence of a report.
+        rules: word lists of its language.
+
+    Source:
+        Negation scopes after NegEx: W. W. Chapman et al., J. Biomed. Inform. 34, 2001, in short:
+        a cue covers its clause, up to a word that ends its scope. Unlike there, what is not
+        covered has to be known as neutral.
+    """
+    text = re.sub(r"\s+", " ", sentence.lower()).strip()
+    text, scaffolds = rules.scaffold.subn(" ", text)
+    if rules.keep.search(text):
+        return Judgement(is_normal=False)
+    text, routines = rules.routine.subn(" ", text)
+    judged = [
+        _judge_clause(clause, rules)
+        for statement in rules.clause_break.split(text)
+        for clause in _clauses(statement, rules)
+    ]
+    if "unexplained" in judged:
+        return Judgement(is_normal=False)
+    is_absence = "absent" in judged
+    proven = is_absence or "normal" in judged or routines > 0
+    # Framing says nothing; bare anatomy without it may be the end of a finding that was split off.
+    return Judgement(is_normal=proven or scaffolds > 0, is_absence=is_absence)
+
+
+def _clauses(statement: str, rules: Rules) -> list[list[str]]:
+    """Group the comma- or and-separated pieces of a statement into clauses with a verb each."""
+    clauses: list[list[str]] = []
+    current: list[str] = []
+    pending: list[str] = []
+    is_complete = False
+    for piece in re.split(_SEPARATOR, statement):
+        words = set(_WORD.findall(piece))
+        if not words:
+            continue
+        has_verb = not words.isdisjoint(rules.verb)
+        if current and rules.negation_before.match(piece.strip()):
+            clauses += [current, *([rest] for rest in pending)]
+            current, pending, is_complete = [piece], [], has_verb
+        elif not is_complete:
+            current.append(piece)
+            is_complete = has_verb
+        elif has_verb:
+            clauses.append(current)
+            current, pending = [*pending, piece], []
+        else:
+            pending.append(piece)
+    # "There is no A, B or C" goes on with its list; "no A is seen, B" does not negate B.
+    if pending and any(re.search(r"\b(?:or|nor)\b", piece) for piece in pending):
+        return [*clauses, [*current, *pending]]
+    return [*clauses, *([current] if current else []), *([piece] for piece in pending)]
+
+
+def _judge_clause(pieces: list[str], rules: Rules) -> str:
+    covered, uncovered = _negation_scope(pieces, rules)
+    covered_words = set(_WORD.findall(covered))
+    words = set(_WORD.findall(uncovered))
+    if words - rules.neutral:
+        return "unexplained"
+    if covered:
+        # "no normal flow" and "the spleen was not seen" negate what should be there.
+        if covered_words & rules.normal or not covered_words - rules.neutral:
+            return "unexplained"
+        if sum(word in rules.presence for word in _WORD.findall(covered)) > 1:
+            # "no growth is seen in the nodules observed" tells of nodules.
+            return "unexplained"
+        return "absent"
+    if words & rules.normal:
+        return "normal"
+    return "unexplained" if words & rules.presence else "neutral"
+
+
+def _negation_scope(pieces: list[str], rules: Rules) -> tuple[str, str]:
+    """Part a clause into what a negation covers, and the rest; the cue belongs to neither."""
+    clause = " , ".join(pieces)
+    after = rules.negation_after.search(clause)
+    before = rules.negation_before.search(clause)
+    if before is not None and (after is None or before.start() < after.start()):
+        scope = clause[before.end() :]
+        has_verb = not rules.verb.isdisjoint(_WORD.findall(clause))
+        if " , " in scope and not has_verb and not re.search(r"\b(?:or|nor)\b", scope):
+            # "No A, B in the left lung": telegraphic, B may be a finding.
+            scope = scope[: scope.index(" , ")]
+        end = rules.negation_end.search(scope)
+        scope = scope[: end.start()] if end else scope
+        rest = clause[: before.start()] + " " + clause[before.end() + len(scope) :]
+        return scope or " ", rest
+    if after is not None:
+        # "A is seen, B which ... is not": what is said to be there is not negated.
+        seen = [
+            word.end()
+            for word in _WORD.finditer(clause, 0, after.start())
+            if word.group() in rules.presence
+        ]
+        begin = seen[-1] if seen else 0
+        return clause[begin : after.start()] or " ", clause[:begin] + clause[after.end() :]
+    return "", clause
+
+
+class RulesBackend:
+    """Answers which sentences to keep by the rules of one language."""
+
+    name = "rules"
+
+    def __init__(self, language: str = "english") -> None:
+        self._rules = read_rules(language)
+        self.model = self._rules.version
+        self.prompt_hash = self._rules.data_hash
+
+    def answer(self, reports: Sequence[Sequence[str]]) -> list[str]:
+        """Answer with the numbers of the sentences that are not provably normal."""
+        return [
+            json.dumps(
+                [
+                    number
+                    for number, sentence in enumerate(sentences)
+                    if not judge(sentence, self._rules).is_normal
+                ]
+            )
+            for sentences in reports
+        ]

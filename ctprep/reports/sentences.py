@@ -1,0 +1,87 @@
+"""Splitting dictated, often machine-translated report text into sentences, without changing it."""
+
+import re
+from dataclasses import dataclass
+
+ABBREVIATIONS = frozenset(
+    ("approx", "ca", "cf", "dr", "e.g", "eg", "etc", "fig", "i.e", "ie", "inf", "lab", "lat")
+    + ("max", "med", "min", "mr", "mrs", "ms", "nr", "prof", "seg", "st", "sup", "v", "vs")
+)
+"""Words whose full stop does not end a sentence, without it."""
+
+_UNITS = r"(?:mm|cm|m|ml|cc|hu|x)\b"
+_HARD_BREAK = re.compile(
+    # CT-RATE sets quotation marks, one or many, where its reports had lines.
+    r'["“”„]+|[\r\n]+|[•●▪◦]+|;(?=\s|$)'
+)
+_STOP = re.compile(
+    r"[.!?]+(?=\s|$|[\"“”)\]])|(?<=[a-z)\]])\.(?=[A-Z][a-z])|(?<=\d)\.(?=[A-Z][a-z])"
+)
+_MARKER = re.compile(r"\s*(?:[-\u2013*>]+\s+|\(?\d{1,2}[.)](?=\s*[A-Za-z])\s*|\(?[a-h]\)\s+)*")
+_EDGE = " \t\r\n\f\v\xa0-\u2013*,;:"
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence and where it stands."""
+
+    text: str
+    start: int
+    """Offset of its first character in the report."""
+
+
+def split_sentences(text: str) -> list[Sentence]:
+    """Split a report into sentences.
+
+    Quotation marks, bullets, line breaks and semicolons separate, as does a full stop with a
+    forgotten space behind it; decimals, abbreviations and numbers of a list do not.
+
+    Args:
+        text: the report, or a part of it.
+
+    Returns:
+        Sentences in order; each is a substring of `text`, and none is empty.
+    """
+    sentences: list[Sentence] = []
+    begin = 0
+    for gap in _HARD_BREAK.finditer(text):
+        sentences += _split_line(text, begin, gap.start())
+        begin = gap.end()
+    return sentences + _split_line(text, begin, len(text))
+
+
+def _split_line(text: str, begin: int, end: int) -> list[Sentence]:
+    sentences: list[Sentence] = []
+    for stop in _STOP.finditer(text, begin, end):
+        if _ends_sentence(text, begin, stop, end):
+            sentences += _trimmed(text, begin, stop.end())
+            begin = stop.end()
+    return sentences + _trimmed(text, begin, end)
+
+
+def _ends_sentence(text: str, begin: int, stop: re.Match[str], end: int) -> bool:
+    before = text[begin : stop.start()].strip()
+    words = before.split()
+    if not words or re.fullmatch(r"\(?\d{1,2}", before):
+        return False
+    last = words[-1].lower().lstrip("(")
+    if last in ABBREVIATIONS:
+        return False
+    # A question mark in "(cyst?)" asks about the bracket, not the sentence.
+    if (
+        before.count("(") > before.count(")")
+        and ")" in text[stop.end() : min(end, stop.end() + 80)]
+    ):
+        return False
+    # Dictation puts a space into decimals: "9. 3 mm".
+    decimal = re.match(rf"\s+\d+\s*{_UNITS}", text[stop.end() : end], re.IGNORECASE)
+    return not (decimal and last[-1].isdigit() and stop.group() == ".")
+
+
+def _trimmed(text: str, begin: int, end: int) -> list[Sentence]:
+    marker = _MARKER.match(text, begin, end)
+    begin = marker.end() if marker else begin
+    part = text[begin:end]
+    start = begin + len(part) - len(part.lstrip(_EDGE + ".)"))
+    body = text[start:end].rstrip(_EDGE)
+    return [Sentence(body, start)] if any(letter.isalnum() for letter in body) else []
