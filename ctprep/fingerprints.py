@@ -1,0 +1,95 @@
+"""Fingerprints: tell by size and time alone that a source is the one already in the store."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ctprep.report import beside
+from ctprep.store.columns import write_atomically
+from ctprep.store.errors import SourceError
+
+
+class Fingerprints:
+    """Remembers, beside a store, which files each volume was made from.
+
+    Derived and disposable: without it, or where it does not fit, the files are hashed. It holds
+    hashes only, no paths.
+
+    Args:
+        store: the store; the file is `<store>.fingerprints.jsonl` beside it.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self._path = beside(store, ".fingerprints.jsonl")
+        self._known: dict[str, tuple[str, str]] = {}
+        lines = self._path.read_text().splitlines() if self._path.is_file() else []
+        for line in lines:
+            # A killed run may have left half a line.
+            try:
+                scan_id, fingerprint, content = json.loads(line)
+            except ValueError:
+                continue
+            self._known[scan_id] = (fingerprint, content)
+
+    def match(self, scan_id: str, fingerprint: str, source_sha256: Sequence[str]) -> bool:
+        """Say whether files of this fingerprint are known to have these hashes."""
+        return self._known.get(scan_id) == (fingerprint, _join(source_sha256))
+
+    def remember(self, scan_id: str, fingerprint: str, source_sha256: Sequence[str]) -> None:
+        """Note what a volume was made from."""
+        entry = (fingerprint, _join(source_sha256))
+        if self._known.get(scan_id) != entry:
+            self._known[scan_id] = entry
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([scan_id, *entry]) + "\n")
+
+    def tidy(self) -> None:
+        """Write the file anew, a line a volume."""
+        lines = (json.dumps([scan_id, *entry]) + "\n" for scan_id, entry in self._known.items())
+        write_atomically(self._path, "".join(lines).encode())
+
+
+def fingerprint_files(paths: Sequence[Path]) -> str:
+    """Hash names, sizes and times of files, not their content.
+
+    Args:
+        paths: files of one scan, in any order.
+
+    Raises:
+        SourceError: a file is gone.
+    """
+    with _readable():
+        stats = [(str(path.absolute()), path.stat()) for path in sorted(paths)]
+    text = "\n".join(f"{name}|{stat.st_size}|{stat.st_mtime_ns}" for name, stat in stats)
+    return _join([text])
+
+
+def hash_files(paths: Sequence[Path]) -> tuple[str, ...]:
+    """Give the SHA-256 of each file, in the order given.
+
+    Raises:
+        SourceError: a file cannot be read.
+    """
+    digests = []
+    with _readable():
+        for path in paths:
+            with path.open("rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return tuple(digests)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(
+            f"a file cannot be read: {error.strerror}",
+            mend="check that the file is still there and may be read",
+        ) from error
+
+
+def _join(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()

@@ -1,0 +1,107 @@
+"""Pseudonyms: what stands for a series or a patient, under a key that only the user holds."""
+
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from ctprep.report import beside
+from ctprep.store.errors import CtError
+
+KEY_VARIABLE = "CTPREP_PSEUDONYM_KEY"
+KEY_BYTES_MIN = 16
+PSEUDONYM_DIGITS = 20
+
+
+class KeyFileError(CtError, ValueError):
+    """The key of the pseudonyms cannot be used."""
+
+
+def scan_pseudonym(key: bytes, identifier: str) -> str:
+    """Give the scan id of a DICOM series.
+
+    Args:
+        key: secret of the corpus.
+        identifier: the SeriesInstanceUID, and what else sets the volume apart.
+
+    Returns:
+        `ct-` and 80 bits of the keyed hash, in hexadecimal.
+
+    Source:
+        RFC 2104 (HMAC) with SHA-256.
+    """
+    return "ct-" + _keyed_hash(key, identifier)
+
+
+def patient_pseudonym(key: bytes, identifier: str) -> str:
+    """Give what stands for a patient: `p-` and 80 bits of the keyed hash, in hexadecimal."""
+    return "p-" + _keyed_hash(key, identifier)
+
+
+def _keyed_hash(key: bytes, identifier: str) -> str:
+    return hmac.new(key, identifier.encode(), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]
+
+
+def load_key(
+    key_file: Path | None = None,
+    *,
+    store: Path,
+    env: Mapping[str, str] = os.environ,
+    create: bool = True,
+) -> bytes:
+    """Find the key of a corpus, or make one.
+
+    The file given comes first, then the variable `CTPREP_PSEUDONYM_KEY`, then the file that an
+    earlier run left beside the store; else a key is made and left there, readable by its owner.
+
+    Args:
+        key_file: text file with the key; blanks at its ends are dropped.
+        store: the store, with whose name the file beside it begins.
+        env: environment to look into.
+        create: False writes nothing, and gives a key for this run alone (dry runs).
+
+    Raises:
+        KeyFileError: the file is not there, or the key is shorter than 16 bytes.
+    """
+    if key_file is not None:
+        return _read_key(key_file)
+    if KEY_VARIABLE in env:
+        return _check_key(env[KEY_VARIABLE].strip().encode(), KEY_VARIABLE)
+    beside_store = beside(store, ".key")
+    if beside_store.exists():
+        return _read_key(beside_store)
+    key = secrets.token_hex(32)
+    if create:
+        beside_store.parent.mkdir(parents=True, exist_ok=True)
+        partial = beside_store.with_name(f".{beside_store.name}.{os.getpid()}.partial")
+        # Made unreadable to others from its first byte, not after it was written.
+        with os.fdopen(os.open(partial, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+            file.write(key + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(beside_store)
+    return key.encode()
+
+
+def _read_key(path: Path) -> bytes:
+    try:
+        key = path.read_bytes().strip()
+    except OSError as error:
+        raise KeyFileError(
+            f"the key file cannot be read: {error.strerror}",
+            mend="give the key file of the earlier runs, or leave --key-file out to have one made",
+            where=path.name,
+        ) from error
+    return _check_key(key, path.name)
+
+
+def _check_key(key: bytes, where: str) -> bytes:
+    if len(key) < KEY_BYTES_MIN:
+        raise KeyFileError(
+            f"the key has {len(key)} bytes, too few to resist guessing",
+            mend=f"use at least {KEY_BYTES_MIN}, for example from `openssl rand -hex 32`",
+            where=where,
+        )
+    return key
