@@ -118,6 +118,8 @@ class VolumeAttributes(Attributes):
     original: OriginalGeometry
     affine_ras: Affine
     """Stored array index (slice, row, column) to RAS+ mm."""
+    content: tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None = None
+    """Begin and end of the scan along each stored axis; the rest is padding. None: unknown."""
     hu: HuDecision
     acquisition: dict[str, str | float] = Field(default_factory=dict)
     """The allow-listed acquisition facts: kernel, kVp, manufacturer and the like."""
