@@ -55,7 +55,7 @@ def read_text_table(path: Path) -> pa.Table:
             table = pq.read_table(path)
         except (pa.ArrowInvalid, OSError) as error:
             raise TableError(
-                f"not a Parquet file: {_first_line(error)}", mend="write it again", where=path.name
+                f"not a Parquet file: {_reason(error)}", mend="write it again", where=path.name
             ) from error
     else:
         table = _read_csv(path)
@@ -82,15 +82,20 @@ def _read_csv(path: Path) -> pa.Table:
         )
     except pa.ArrowInvalid as error:
         raise TableError(
-            f"not a CSV table in UTF-8: {_first_line(error)}",
+            f"not a CSV table in UTF-8: {_reason(error)}",
             mend="save it as comma-separated UTF-8 with a header line",
             where=path.name,
         ) from error
 
 
-def _first_line(error: BaseException) -> str:
-    # Arrow quotes the offending row after a colon; a row may hold report text.
-    return str(error).splitlines()[0].split(": ")[-1][:60] if str(error) else "empty"
+def _reason(error: BaseException) -> str:
+    # Arrow quotes the offending row, which may hold report text: take only known phrases.
+    known = re.search(
+        r"Expected \d+ columns, got \d+|Empty CSV file|invalid UTF-?8 data",
+        str(error),
+        re.IGNORECASE,
+    )
+    return known.group() if known else "it cannot be parsed"
 
 
 def text_column(table: pa.Table, name: str) -> list[str]:

@@ -3,7 +3,7 @@
 import tomllib
 from collections import Counter
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -48,7 +48,7 @@ class LabelName(Attributes):
     """False where the data set's word means nearly, not exactly, ours."""
 
     @model_validator(mode="after")
-    def _check_name(self) -> Self:
+    def _check_name(self) -> "LabelName":
         if self.ct_lite_name not in CT_RATE_LABELS:
             raise ValueError(f"{self.ct_lite_name!r} is none of the 18 CT-RATE labels")
         if self.in_subset_12 != (self.ct_lite_name in CT_LITE_LABELS):
@@ -75,7 +75,7 @@ class AxisRule(Attributes):
     reason: str = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _check_fixed(self) -> Self:
+    def _check_fixed(self) -> "AxisRule":
         if (self.orientation == "fixed") != (self.axis_codes is not None):
             raise ValueError("axis_codes go with orientation 'fixed', and with nothing else")
         if (self.spacing == "fixed") != (self.spacing_mm is not None):
@@ -105,7 +105,7 @@ class Prompts(Attributes):
     negative: str = "no {label}"
 
     @model_validator(mode="after")
-    def _check_place(self) -> Self:
+    def _check_place(self) -> "Prompts":
         for template in (self.positive, self.negative):
             if template.count("{label}") != 1 or template.replace("{label}", "").count("{"):
                 raise ValueError(f"prompt {template!r} must hold {{label}} exactly once")
@@ -137,7 +137,7 @@ class DatasetManifest(Attributes):
     notes: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _check_labels(self) -> Self:
+    def _check_labels(self) -> "DatasetManifest":
         counts = Counter(label.ct_lite_name for label in self.labels)
         repeated = [name for name, count in counts.items() if count > 1]
         if repeated:
