@@ -1,0 +1,136 @@
+"""HU: apply slope and intercept once, and only once."""
+
+from collections.abc import Sequence
+from typing import Literal, cast, get_args
+
+import numpy as np
+from jaxtyping import Float64, Int16, Shaped
+
+from ctprep.hu_histogram import Tissues, measure_tissues, sample
+from ctprep.store.attributes import PAD_HU, HuDecision
+from ctprep.store.errors import NotFiniteError, SourceError
+
+Policy = Literal["auto", "rescale", "already"]
+INT16 = np.iinfo(np.int16)
+
+
+def decide_hu(
+    stored: Shaped[np.ndarray, "slice row column"],
+    slope: float | Sequence[float],
+    intercept: float | Sequence[float],
+    policy: str,
+    *,
+    padding: float | None = None,
+) -> tuple[Int16[np.ndarray, "slice row column"], HuDecision]:
+    """Turn stored values into HU, unless they are HU already.
+
+    Args:
+        stored: values as the file holds them.
+        slope: HU per stored value, one number or one a slice.
+        intercept: HU of the stored value 0, one number or one a slice.
+        policy: `rescale` and `already` do as they say; `auto` takes the reading whose histogram
+            fits a CT better, and refuses when neither does.
+        padding: stored value that marks voxels without data; they become PAD_HU.
+
+    Returns:
+        HU, rounded half to even and saturated at int16; and what was done, why.
+
+    Raises:
+        NotFiniteError: voxels, slope or intercept are NaN or infinite.
+        SourceError: `implausible-hu` under `auto`; `bad-policy` for an unknown policy.
+    """
+    if policy not in get_args(Policy):
+        raise SourceError(
+            f"the HU policy {policy!r} is unknown",
+            verdict="bad-policy",
+            mend="use auto, rescale or already",
+        )
+    _check_stored(stored)
+    slopes = _one_a_slice(slope, len(stored))
+    intercepts = _one_a_slice(intercept, len(stored))
+    decision = _decide(stored, slopes, intercepts, cast(Policy, policy), padding)
+    if decision.decision == "already":
+        slopes, intercepts = np.ones_like(slopes), np.zeros_like(intercepts)
+    hu = np.empty(stored.shape, np.int16)
+    for index, plane in enumerate(stored):
+        hu[index] = _to_int16(plane, float(slopes[index]), float(intercepts[index]))
+        if padding is not None:
+            hu[index][plane == padding] = PAD_HU
+    return hu, decision
+
+
+def _decide(
+    stored: Shaped[np.ndarray, "slice row column"],
+    slopes: Float64[np.ndarray, "slice"],
+    intercepts: Float64[np.ndarray, "slice"],
+    policy: Policy,
+    padding: float | None,
+) -> HuDecision:
+    slope, intercept = float(np.median(slopes)), float(np.median(intercepts))
+
+    def decision(choice: Literal["rescaled", "already"], reason: str) -> HuDecision:
+        return HuDecision(
+            policy=policy, decision=choice, slope=slope, intercept=intercept, reason=reason
+        )
+
+    if policy != "auto":
+        return decision("rescaled" if policy == "rescale" else "already", "as asked")
+    chosen = sample(stored)
+    if padding is not None:
+        chosen = chosen[chosen != padding]
+    already = measure_tissues(chosen)
+    if (slopes == 1).all() and (intercepts == 0).all():
+        _check_plausible(already, already)
+        return decision("already", f"slope 1 and intercept 0 change nothing: {already}")
+    rescaled = measure_tissues(chosen * slope + intercept)
+    _check_plausible(already, rescaled)
+    if rescaled.plausible and (not already.plausible or rescaled.fit >= already.fit):
+        return decision("rescaled", f"rescaled: {rescaled}; stored: {already}")
+    return decision("already", f"stored: {already}; rescaled: {rescaled}")
+
+
+def _check_plausible(already: Tissues, rescaled: Tissues) -> None:
+    if not (already.plausible or rescaled.plausible):
+        raise SourceError(
+            f"the values are no HU: stored they show {already}; rescaled {rescaled}",
+            verdict="implausible-hu",
+            mend="pass --hu rescale or --hu already if you know better, or leave the scan out",
+        )
+
+
+def _check_stored(stored: Shaped[np.ndarray, "slice row column"]) -> None:
+    if stored.dtype.kind in "iub":
+        return
+    for index, plane in enumerate(stored):
+        if not np.isfinite(plane).all():
+            row, column = np.argwhere(~np.isfinite(plane))[0].tolist()
+            raise NotFiniteError(
+                f"voxels are not finite, the first at {(index, row, column)}",
+                verdict="not-finite",
+                mend="export the scan again, or leave it out",
+            )
+
+
+def _one_a_slice(value: float | Sequence[float], slices: int) -> Float64[np.ndarray, "slice"]:
+    values = np.broadcast_to(np.asarray(value, np.float64), (slices,))
+    if not np.isfinite(values).all():
+        raise NotFiniteError(
+            f"slope or intercept is not finite: {value}",
+            verdict="not-finite",
+            mend="correct the header or the metadata table",
+        )
+    return values
+
+
+def _to_int16(
+    plane: Shaped[np.ndarray, "row column"], slope: float, intercept: float
+) -> Int16[np.ndarray, "row column"]:
+    if slope == 1 and intercept == 0 and plane.dtype == np.int16:
+        return plane
+    if slope == 1 and intercept.is_integer() and plane.dtype.kind in "iu":
+        wide = np.int64 if plane.dtype.itemsize > 2 else np.int32
+        exact = np.add(plane, int(intercept), dtype=wide)
+    else:
+        exact = np.rint(plane * np.float64(slope) + intercept)
+    saturated: Int16[np.ndarray, "row column"] = exact.clip(INT16.min, INT16.max).astype(np.int16)
+    return saturated

@@ -1,0 +1,85 @@
+"""Oblique scans: trilinear resampling onto the axes of the patient."""
+
+from typing import Any
+
+import numpy as np
+import SimpleITK
+from jaxtyping import Float64, Int16
+
+from ctprep.orientation import nearest_world_axes
+from ctprep.store.attributes import PAD_HU
+from ctprep.volume import Volume
+
+ITK: Any = SimpleITK  # it ships no types
+SLAB = 16
+"""Slices made at a time: the work array is float32."""
+
+
+def onto_axes(volume: Volume) -> Volume:
+    """Resample a rotated volume so that its array axes follow the world axes.
+
+    Args:
+        volume: HU in int16 on rectangular axes.
+
+    Returns:
+        The volume on the same spacing, large enough to hold all of it; PAD_HU around it.
+    """
+    affine_ras, shape = enclosing_grid(volume)
+    # Index to index, so that no world convention of the image library is involved.
+    index_map = np.linalg.inv(volume.affine_ras) @ affine_ras
+    source = ITK.GetImageFromArray(np.ascontiguousarray(volume.hu))
+    hu = np.empty(shape, np.int16)
+    for first in range(0, shape[0], SLAB):
+        last = min(first + SLAB, shape[0])
+        hu[first:last] = _resample_slab(source, index_map, first, (last - first, *shape[1:]))
+    return Volume(hu=hu, affine_ras=affine_ras)
+
+
+def enclosing_grid(volume: Volume) -> tuple[Float64[np.ndarray, "4 4"], tuple[int, int, int]]:
+    """Lay the smallest axis-aligned grid of the same spacing around a volume.
+
+    Args:
+        volume: HU in any rotation.
+
+    Returns:
+        Its affine, in the volume's nearest axis codes, and its shape.
+    """
+    nearest = nearest_world_axes(volume.affine_ras)
+    last = np.array(volume.hu.shape) - 1
+    corners = np.array(np.meshgrid(*([0, n] for n in last), indexing="ij")).reshape(3, -1)
+    world = volume.affine_ras[:3, :3] @ corners + volume.affine_ras[:3, 3:]
+    affine_ras = np.eye(4)
+    affine_ras[:3, :3] = 0
+    shape = []
+    for axis, spacing_mm in enumerate(volume.spacing_mm):
+        line = world[nearest[axis]]
+        forward = volume.affine_ras[nearest[axis], axis] > 0
+        affine_ras[nearest[axis], axis] = spacing_mm if forward else -spacing_mm
+        affine_ras[nearest[axis], 3] = line.min() if forward else line.max()
+        # A hair of a voxel is rounding, not another voxel.
+        shape.append(int(np.ceil((line.max() - line.min()) / spacing_mm - 1e-6)) + 1)
+    return affine_ras, (shape[0], shape[1], shape[2])
+
+
+def _resample_slab(
+    source: object,
+    index_map: Float64[np.ndarray, "4 4"],
+    first: int,
+    shape: tuple[int, int, int],
+) -> Int16[np.ndarray, "slice row column"]:
+    # The library orders axes (column, row, slice).
+    matrix = index_map[:3, :3][::-1, ::-1]
+    offset = (index_map[:3, 3] + index_map[:3, 0] * first)[::-1]
+    transform = ITK.AffineTransform(3)
+    transform.SetMatrix(matrix.ravel().tolist())
+    transform.SetTranslation(offset.tolist())
+    resampler = ITK.ResampleImageFilter()
+    resampler.SetSize(shape[::-1])
+    resampler.SetTransform(transform)
+    resampler.SetInterpolator(ITK.sitkLinear)
+    resampler.SetDefaultPixelValue(float(PAD_HU))
+    # Straight to int16 it would truncate.
+    resampler.SetOutputPixelType(ITK.sitkFloat32)
+    slab = ITK.GetArrayViewFromImage(resampler.Execute(source))
+    rounded: Int16[np.ndarray, "slice row column"] = np.rint(slab).astype(np.int16)
+    return rounded
