@@ -25,13 +25,8 @@ from ctlite.data.batch import Batch
 from ctlite.data.buffers import Buffer, BufferPool
 from ctlite.data.reports import Reports
 from ctlite.data.sampler import epoch_order, order_digest, rank_share
-from ctprep.store.errors import (
-    CheckpointError,
-    RecipeError,
-    StoreError,
-    StoreMismatchError,
-    located,
-)
+from ctlite.data.stores import stores_by_kind
+from ctprep.store.errors import CheckpointError, RecipeError, StoreError, located
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +99,7 @@ class Loader:
         unreadable_quota: int = 0,
     ) -> None:
         self._scan_ids = tuple(scan_ids)
-        self._stores = _check_stores(self._scan_ids, gray_store, hu_store)
+        self._stores = stores_by_kind(self._scan_ids, gray_store, hu_store)
         self._reports = reports
         self._patients = patients
         self._batch_size = batch_size
@@ -353,41 +348,3 @@ def _read_scan(scan_id: str, targets: list[tuple[VolumeStore, Volume]]) -> None:
     except Exception as error:
         error.add_note(f"while reading scan {scan_id}")
         raise
-
-
-def _check_stores(
-    scan_ids: tuple[str, ...], gray_store: VolumeStore | None, hu_store: VolumeStore | None
-) -> dict[str, VolumeStore]:
-    given = (("jpeg", gray_store), ("hifi", hu_store))
-    stores = {kind: store for kind, store in given if store is not None}
-    if not stores:
-        raise RecipeError("there is no store to load from", mend="name a JPEG or a hi-fi store")
-    for kind, store in stores.items():
-        if store.attributes.kind != kind:
-            raise StoreMismatchError(
-                f"{store.path.name} is a {store.attributes.kind} store, wanted is {kind}",
-                mend="exchange the two stores, or name the other one",
-            )
-        present = set(store.scan_ids())
-        missing = [scan_id for scan_id in scan_ids if scan_id not in present]
-        if missing:
-            raise StoreError(
-                f"{len(missing)} of {len(scan_ids)} scans are not in the {kind} store, the first "
-                f"are {', '.join(missing[:5])}",
-                mend=f"finish that store (ctprep {'compress' if kind == 'jpeg' else 'ingest'}), "
-                "or take these scans out of the scan table",
-                where=store.path.name,
-            )
-    if gray_store is not None and hu_store is not None:
-        _check_same_grid(gray_store, hu_store)
-    return stores
-
-
-def _check_same_grid(gray_store: VolumeStore, hu_store: VolumeStore) -> None:
-    gray, hu = gray_store.attributes.grid, hu_store.attributes.grid
-    if (gray.shape, gray.spacing_mm) != (hu.shape, hu.spacing_mm):
-        raise StoreMismatchError(
-            f"the JPEG store has {gray.shape} voxels of {gray.spacing_mm} mm, the hi-fi store "
-            f"{hu.shape} of {hu.spacing_mm} mm",
-            mend="make the JPEG store from this hi-fi store: ctprep compress",
-        )
