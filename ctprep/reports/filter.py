@@ -110,7 +110,7 @@ def build_backend(backend: str | Backend) -> Backend:
 def filter_batch(
     reports: Sequence[RawReport], backend: Backend, cache: AnswerCache, normal_sentence: str
 ) -> list[tuple[ReportRow, int]]:
-    """Filter some reports; those without any text give no row.
+    """Filter some reports; those without findings and impression give no row.
 
     Args:
         reports: as delivered.
@@ -128,7 +128,7 @@ def filter_batch(
     return [
         (_to_row(report.scan_id, text, numbered, answer, backend, normal_sentence), len(numbered))
         for report, text, numbered, answer in zip(reports, texts, sentences, answers, strict=True)
-        if numbered
+        if any(is_read for _, is_read in numbered)
     ]
 
 
@@ -138,12 +138,8 @@ def join_text(report: RawReport) -> str:
     Source:
         CT-CLIP joins the two without a separator, which glues a sentence of each together.
     """
-    if report.report_text:
-        return report.report_text
-    ends_elsewhere = [section.name for section in find_sections(report.findings)][-1:]
-    # Otherwise the impression would be taken for more of, say, the technique.
-    heading = "" if not ends_elsewhere or ends_elsewhere[0] in READ_SECTIONS else "Impression:\n"
-    return "\n".join(part for part in (report.findings, heading + report.impression) if part)
+    parts = (report.report_text, report.findings, report.impression)
+    return "\n".join(part for part in parts if part)
 
 
 def read_sentences(text: str) -> list[tuple[str, bool]]:
@@ -168,8 +164,13 @@ def _ask(
 ) -> list[tuple[int, ...] | None]:
     """Answers from the cache or the backend; None where it failed twice."""
     keys = [answer_key(question, backend) for question in questions]
+    # A report without sentences needs no answer.
     answers = [
-        None if (cached := cache.get(key)) is None else parse_answer(json.dumps(cached), len(q))
+        ()
+        if not q
+        else None
+        if (cached := cache.get(key)) is None
+        else parse_answer(json.dumps(cached), len(q))
         for key, q in zip(keys, questions, strict=True)
     ]
     for _ in range(2):
@@ -232,7 +233,9 @@ def _to_item(
     if listed is not None and report.scan_id not in listed:
         return ReportItem(report.scan_id, "unlisted")
     return _refused(
-        report.scan_id, "the report is empty", "give its text, or take the scan off the table"
+        report.scan_id,
+        "the report has no findings",
+        "give its text, or take the scan off the table",
     )
 
 

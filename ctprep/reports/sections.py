@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from ctprep.reports.sentences import split_sentences
+
 SectionName = Literal["findings", "impression", "technique", "comparison", "clinical_information"]
 
 _HEADINGS: dict[str, SectionName] = {
@@ -61,16 +63,37 @@ def find_sections(text: str) -> list[Section]:
         text: the whole report.
 
     Returns:
-        Sections in order; text before the first heading counts as findings.
+        Sections in order; text before the first heading counts as findings. Technique, comparison
+        and history reach to the next heading only where one of findings follows; otherwise
+        nobody says where they end, and all after their first sentence counts as findings.
     """
     sections: list[Section] = []
     name: SectionName = "findings"
     start = 0
     for heading in _HEADING.finditer(text):
-        if text[start : heading.start()].strip():
-            sections.append(Section(name, start, heading.start()))
+        sections.append(Section(name, start, heading.start()))
         name = _HEADINGS[(heading["line"] or heading["capital"]).lower()]
         start = heading.end()
-    if text[start:].strip():
-        sections.append(Section(name, start, len(text)))
-    return sections
+    sections.append(Section(name, start, len(text)))
+    last_findings = max(
+        number
+        for number, section in enumerate(sections)
+        if section.name == "findings" or not number
+    )
+    certain = [
+        part
+        for number, section in enumerate(sections)
+        for part in ([section] if number < last_findings else _cut(text, section))
+    ]
+    return [section for section in certain if text[section.start : section.stop].strip()]
+
+
+def _cut(text: str, section: Section) -> list[Section]:
+    sentences = split_sentences(text[section.start : section.stop])
+    if section.name in READ_SECTIONS or len(sentences) < 2:
+        return [section]
+    end = section.start + sentences[0].start + len(sentences[0].text)
+    return [
+        Section(section.name, section.start, end),
+        Section("findings", end, section.stop),
+    ]

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 
 ABBREVIATIONS = frozenset(
-    ("approx", "ca", "cf", "dr", "e.g", "eg", "etc", "fig", "i.e", "ie", "inf", "lab", "lat")
-    + ("max", "med", "min", "mr", "mrs", "ms", "nr", "prof", "seg", "st", "sup", "v", "vs")
+    {"approx", "ca", "cf", "dr", "e.g", "eg", "etc", "fig", "i.e", "ie", "inf", "lab", "lat", "max"}
+    | {"med", "min", "mr", "mrs", "ms", "nr", "prof", "seg", "st", "sup", "v", "vs"}
 )
 """Words whose full stop does not end a sentence, without it."""
 

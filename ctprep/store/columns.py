@@ -85,7 +85,7 @@ def _read_csv(path: Path) -> pa.Table:
             f"not a CSV table in UTF-8: {_reason(error)}",
             mend="save it as comma-separated UTF-8 with a header line",
             where=path.name,
-        ) from error
+        ) from None  # the cause quotes the row
 
 
 def _reason(error: BaseException) -> str:

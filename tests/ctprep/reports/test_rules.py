@@ -1,0 +1,130 @@
+"""Only what is provably normal is dropped: hand-made sentences with known outcome."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctprep.reports.rules import RulesBackend, judge, read_rules
+
+RULES = read_rules()
+
+NORMAL = [
+    "The heart is normal in size.",
+    "Both lungs are clear.",
+    "Trachea, carina and both main bronchi are open.",
+    "Aorta, pulmonary artery: normal calibration.",
+    "Chest CT within normal limits.",
+    "As far as can be seen, upper abdominal organs are normal.",
+]
+ABSENT = [
+    "No pleural effusion.",
+    "Pneumothorax is not seen.",
+    "There is no mass, nodule or consolidation.",
+    "Lungs are clear without consolidation, effusion, or pneumothorax.",
+    "The lungs are normal and no infiltration is detected.",
+    "No nodule, mass or infiltration was observed in either lung.",
+    "Apart from this, no lesion is seen in the liver.",
+    "The heart is not enlarged.",
+    "No free air is seen.",
+    "Enlarged lymph nodes were not detected in the mediastinum.",
+    "The aorta is normal, no dissection.",
+]
+ABNORMAL = [
+    "A 4 mm nodule in the right upper lobe.",
+    "Emphysema.",
+    "The heart is larger than normal.",
+    "Heart size is at the upper limit of normal.",
+    "The gallbladder was not observed (operated).",
+    "The spleen was not observed.",
+    "No significant change in the nodule.",
+    "No significant change.",
+    "The effusion is no longer seen.",
+    "No mass, but a nodule is seen on the left.",
+    "No effusion is seen; however, there is a cyst.",
+    "Lungs are clear except for a scar.",
+    "No lesion other than a cyst in the liver.",
+    "The lungs are normal and a hiatal hernia is seen.",
+    "No effusion is seen, small nodule in the left lung.",
+    "No effusion, emphysema in the upper lobes.",
+    "No infection is detected, and atelectasis is present at the bases.",
+    "Lymph nodes not reaching pathological size are observed.",
+    "Metastasis could not be excluded.",
+    "Normal aeration is not observed in the left lung.",
+    "No growth is seen in the nodules observed on both sides.",
+    "No cardiomegaly with small bilateral effusions.",
+    "A nodule without calcification.",
+    "Effusion was seen, pneumothorax was not seen.",
+    "The right lung is xyzzy.",
+    "Densities are observed in both lungs.",
+    "Right lung.",
+]
+ROUTINE = [
+    "In the lung parenchyma window;",
+    "Mediastinal structures could not be evaluated optimally due to lack of contrast.",
+]
+
+
+@pytest.mark.parametrize("sentence", NORMAL)
+def test_normal_sentences_go(sentence: str) -> None:
+    """They say that something is as it should be, and that nothing is absent."""
+    assert judge(sentence, RULES).is_normal
+    assert not judge(sentence, RULES).is_absence
+
+
+@pytest.mark.parametrize("sentence", ABSENT)
+def test_absent_findings_go(sentence: str) -> None:
+    """They are dropped, and known as absences."""
+    assert judge(sentence, RULES).is_normal
+    assert judge(sentence, RULES).is_absence
+
+
+@pytest.mark.parametrize("sentence", ABNORMAL)
+def test_anything_else_stays(sentence: str) -> None:
+    """Findings, exceptions, change, surgery, doubt and unknown words."""
+    assert not judge(sentence, RULES).is_normal
+
+
+@pytest.mark.parametrize("sentence", ROUTINE)
+def test_routine_remarks_go(sentence: str) -> None:
+    """Framing and technical limits say nothing about the patient."""
+    assert judge(sentence, RULES).is_normal
+
+
+@given(st.sampled_from(NORMAL + ABSENT), st.sampled_from(["nodules", "emphysema", "qwertz"]))
+def test_a_finding_added_by_but_keeps_the_sentence(sentence: str, finding: str) -> None:
+    """Whatever normal sentence: '..., but <finding> is seen' stays."""
+    assert not judge(f"{sentence.rstrip('.')}, but {finding} is seen.", RULES).is_normal
+
+
+@given(st.text(max_size=80))
+def test_no_text_is_too_strange(sentence: str) -> None:
+    """Any string is judged, and letter case does not matter."""
+    assert judge(sentence, RULES) == judge(sentence.lower(), RULES)
+
+
+def test_backend_answers_with_numbers() -> None:
+    """Its answer is the JSON list that every backend gives, one a report."""
+    backend = RulesBackend()
+
+    answers = backend.answer([["No effusion.", "A nodule."], [], ["Lungs are clear."]])
+
+    assert [json.loads(answer) for answer in answers] == [[1], [], []]
+    assert backend.prompt_hash == RULES.data_hash
+
+
+def test_real_sentences_that_people_called_sick(shared_data: Path) -> None:
+    """Open-i sentences labelled by hand: at least 97 % of the sick stay, most healthy go."""
+    path = shared_data / "reports/02_sentences_sick_healthy/openi_count_label_sent.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [(row["Label"], row["Sentence"]) for row in csv.DictReader(file)]
+
+    def dropped(label: str) -> float:
+        verdicts = [judge(text, RULES).is_normal for kind, text in rows if kind == label]
+        return sum(verdicts) / len(verdicts)
+
+    assert dropped("s") < 0.01
+    assert dropped("h") > 0.7
