@@ -1,0 +1,78 @@
+"""Which DICOM files can be a slice of a CT volume, and why the others cannot."""
+
+from dataclasses import dataclass
+
+from ctprep.sources.dicom_header import Header
+
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+DIRECTORY = "1.2.840.10008.1.3.10"
+LOCALIZERS = ("LOCALIZER", "TOPOGRAM", "SCOUT", "SURVIEW")
+NOT_HU = ("US", "OD", "HU_MOD", "PCT", "Z_EFF", "MGML", "ED", "EDW", "PERCENT")
+"""Rescale types whose values are no HU; scanners write anything when they mean HU."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why something is refused: verdict, sentence and mend."""
+
+    verdict: str
+    what: str
+    mend: str = "nothing to do, unless it was meant to be a scan"
+
+
+def fault_of(header: Header) -> Fault | None:
+    """Find the reason why an image is no slice of a CT volume.
+
+    Args:
+        header: of one file.
+
+    Returns:
+        The first reason, or None.
+    """
+    return _kind_fault(header) or _geometry_fault(header)
+
+
+def _kind_fault(header: Header) -> Fault | None:
+    if header.sop_class == DIRECTORY or 0 in header.shape:
+        return Fault("no-image", "a DICOM object without an image")
+    if header.modality == "SEG":
+        return Fault("segmentation", "a segmentation, not a scan")
+    if header.modality not in ("CT", ""):
+        return Fault("not-ct", "an image of another modality than CT")
+    if header.sop_class.startswith(SECONDARY_CAPTURE):
+        return Fault("secondary-capture", "a secondary capture, not an acquired slice")
+    if any("DOSE" in part for part in header.image_type):
+        return Fault("dose-page", "a dose report as a picture")
+    if any(word in part for part in header.image_type for word in LOCALIZERS):
+        return Fault("localizer", "a localizer, which is a projection and not a slice")
+    if header.burned_in:
+        mend = "mask the text in the pixels and set BurnedInAnnotation to NO"
+        return Fault("burned-in", "text is burned into the pixels (BurnedInAnnotation)", mend)
+    if header.frames > 1:
+        mend = "export it as single-frame CT images, for instance with dcmtk or dcm4che"
+        return Fault("multi-frame", f"a multi-frame object of {header.frames} frames", mend)
+    if header.samples != 1:
+        return Fault("not-grayscale", f"a picture with {header.samples} samples a pixel")
+    if header.rescale_type in NOT_HU:
+        return Fault("not-hu", "its RescaleType says that the values are no HU")
+    return None
+
+
+def _geometry_fault(header: Header) -> Fault | None:
+    mend = "export the series again with its geometry"
+    if not header.spacing_mm:
+        return Fault("no-spacing", "PixelSpacing is missing", mend)
+    if min(header.spacing_mm) <= 0:
+        return Fault("no-spacing", "PixelSpacing is not above zero", mend)
+    if not header.position_lps or not header.orientation:
+        what = "ImagePositionPatient or ImageOrientationPatient is missing"
+        return Fault("no-geometry", what, mend)
+    first, second = header.orientation[:3], header.orientation[3:]
+    lengths = [sum(x * x for x in axis) for axis in (first, second)]
+    product = sum(x * y for x, y in zip(first, second, strict=True))
+    # 1e-3 leaves room for decimal strings cut to four digits.
+    if abs(product) > 1e-3 or any(abs(length - 1) > 1e-3 for length in lengths):
+        return Fault("bad-geometry", "the axes of ImageOrientationPatient are not at right angles")
+    if header.slope == 0:
+        return Fault("bad-header", "RescaleSlope is zero", "export the series again")
+    return None

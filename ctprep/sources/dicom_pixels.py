@@ -1,0 +1,71 @@
+"""DICOM pixels: the stored values of each slice, into one array."""
+
+import warnings
+from collections.abc import Sequence
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Shaped
+
+from ctprep.sources.dicom_header import Header, read_dataset
+from ctprep.store.errors import SourceError
+
+
+def decode_stack(
+    slices: Sequence[Header],
+) -> tuple[Shaped[np.ndarray, "slice row column"], tuple[str, ...]]:
+    """Decode the slices of a stack one by one.
+
+    Args:
+        slices: headers in reading order, of one shape.
+
+    Returns:
+        Stored values, before rescale; and the SHA-256 of every file.
+
+    Raises:
+        SourceError: a slice cannot be decoded (`undecodable`).
+    """
+    # 16 unsigned bits do not fit the common case, and are rare.
+    dtype = np.int16 if all(header.fits_int16 for header in slices) else np.int32
+    stored = np.empty((len(slices), *slices[0].shape), dtype)
+    hashes = []
+    for index, header in enumerate(slices):
+        content = header.path.read_bytes()
+        hashes.append(sha256(content).hexdigest())
+        stored[index] = decode_slice(header.path, content, header.shape)
+    return stored, tuple(hashes)
+
+
+def decode_slice(
+    path: Path, content: bytes, shape: tuple[int, int]
+) -> Shaped[np.ndarray, "row column"]:
+    """Decode the pixels of one file.
+
+    Args:
+        path: its name, for the error.
+        content: its bytes.
+        shape: rows and columns the header promises.
+
+    Raises:
+        SourceError: the pixels cannot be decoded (`undecodable`).
+    """
+    dataset = read_dataset(BytesIO(content))
+    reason = "it has no pixels"
+    if dataset is not None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                pixels: Shaped[np.ndarray, "row column"] = dataset.pixel_array
+            except Exception as error:  # each decoder fails in its own way
+                reason = type(error).__name__
+            else:
+                if pixels.shape == shape:
+                    return pixels
+                reason = f"decoded to {pixels.shape}, the header says {shape}"
+    raise SourceError(
+        f"the pixels of {path.name} cannot be decoded: {reason}",
+        verdict="undecodable",
+        mend="export the series again, uncompressed",
+    )

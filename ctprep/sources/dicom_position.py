@@ -1,0 +1,111 @@
+"""Where DICOM slices lie: order, evenness, affine. The only place that knows LPS."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float64
+
+from ctprep.sources.dicom_file import Fault
+from ctprep.sources.dicom_header import Header
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+SAME_PLACE_MM = 0.005
+MAX_GAP_DEVIATION = 0.2
+"""Share of the spacing by which a gap may differ: positions are rounded when written."""
+MAX_GRID_DEVIATION = 0.1
+"""Share of the spacing by which a slice may lie off an even grid."""
+MAX_TILT_PIXELS = 0.5
+"""How far a tilt may shift the last slice before it counts as one."""
+
+
+def along_normal(header: Header) -> float:
+    """Give the position of a slice along the normal of its plane, in mm.
+
+    Source:
+        DICOM PS3.3 C.7.6.2.1.1: the cross product of the row and column cosines.
+    """
+    return float(np.dot(_normal(header), header.position_lps))
+
+
+def position_fault(slices: Sequence[Header]) -> Fault | None:
+    """Find the reason why slices are no evenly spaced stack.
+
+    Args:
+        slices: of one plane and pixel geometry, in order along their normal.
+
+    Returns:
+        The first reason, or None.
+    """
+    if len(slices) < 2:
+        return Fault("single-image", "one image alone forms no volume")
+    gaps_mm = np.diff([along_normal(header) for header in slices])
+    if (gaps_mm < SAME_PLACE_MM).any():
+        count = int((gaps_mm < SAME_PLACE_MM).sum())
+        if len({header.temporal_position for header in slices}) > 1:
+            mend = "split the time points into series of their own"
+            return Fault(
+                "time-points", f"{count} slices lie where others do, at another time", mend
+            )
+        mend = "remove the copies, or pass --tolerant to drop those that are equal"
+        return Fault("duplicate-position", f"{count} slices lie where another one does", mend)
+    return _tilt_fault(slices) or _spacing_fault(gaps_mm)
+
+
+def _tilt_fault(slices: Sequence[Header]) -> Fault | None:
+    step = np.subtract(slices[-1].position_lps, slices[0].position_lps)
+    normal = _normal(slices[0])
+    height = float(step @ normal)
+    shift = float(np.linalg.norm(step - height * normal))
+    if shift <= MAX_TILT_PIXELS * min(slices[0].spacing_mm):
+        return None
+    degrees = float(np.degrees(np.arctan2(shift, height)))
+    mend = "undo the tilt with a tool that shears the slices back, or leave it out"
+    return Fault("gantry-tilt", f"the slices are stacked {degrees:.1f} degrees off normal", mend)
+
+
+def _spacing_fault(gaps_mm: Float64[np.ndarray, " gap"]) -> Fault | None:
+    spacing_mm = float(np.median(gaps_mm))
+    multiples = gaps_mm / spacing_mm
+    positions = np.concatenate([[0.0], np.cumsum(gaps_mm)])
+    even = np.linspace(0, positions[-1], len(positions))
+    off_gap = np.abs(multiples - 1) > MAX_GAP_DEVIATION
+    off_grid = np.abs(positions - even) > MAX_GRID_DEVIATION * spacing_mm
+    if not off_gap.any() and not off_grid.any():
+        return None
+    whole = np.abs(multiples - np.rint(multiples)) <= MAX_GAP_DEVIATION
+    if off_gap.any() and whole.all() and (np.rint(multiples) >= 1).all():
+        missing = int((np.rint(multiples) - 1).sum())
+        what = f"{missing} slices are missing in a stack spaced {spacing_mm:.3f} mm"
+        return Fault("missing-slice", what, "fetch the series again from its archive")
+    what = f"gaps between slices run from {gaps_mm.min():.3f} to {gaps_mm.max():.3f} mm"
+    return Fault("uneven-spacing", what, "reconstruct with even spacing, or leave it out")
+
+
+def affine_ras(slices: Sequence[Header]) -> Float64[np.ndarray, "4 4"]:
+    """Build the affine of a checked stack.
+
+    Args:
+        slices: in order along their normal.
+
+    Returns:
+        Array index (slice, row, column) to RAS+ mm.
+
+    Source:
+        DICOM PS3.3 C.7.6.2.1.1: the first cosines run along a row, so with the column index.
+    """
+    first = slices[0]
+    between_rows_mm, between_columns_mm = first.spacing_mm
+    origin = np.array(first.position_lps)
+    step = (np.array(slices[-1].position_lps) - origin) / (len(slices) - 1)
+    affine = np.eye(4)
+    affine[:3, 0] = LPS_TO_RAS @ step
+    affine[:3, 1] = LPS_TO_RAS @ np.array(first.orientation[3:]) * between_rows_mm
+    affine[:3, 2] = LPS_TO_RAS @ np.array(first.orientation[:3]) * between_columns_mm
+    affine[:3, 3] = LPS_TO_RAS @ origin
+    return affine
+
+
+def _normal(header: Header) -> Float64[np.ndarray, "3"]:
+    normal = np.cross(header.orientation[:3], header.orientation[3:])
+    unit: Float64[np.ndarray, "3"] = normal / np.linalg.norm(normal)
+    return unit

@@ -1,0 +1,113 @@
+"""NIfTI, NRRD and MetaImage: one file, one volume."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64
+
+from ctprep.geometry import check_right_angles
+from ctprep.hu import decide_hu
+from ctprep.sources.itk import ItkImage, read_image, read_shape
+from ctprep.sources.nifti_header import read_nifti_header
+from ctprep.sources.original import original_geometry, peak_bytes
+from ctprep.sources.source import Found, Read
+from ctprep.store.errors import SourceError
+from ctprep.volume import Volume
+
+FLOAT32_BYTES = 4
+SUFFIXES = {
+    ".nii.gz": "nifti",
+    ".nii": "nifti",
+    ".nrrd": "nrrd",
+    ".nhdr": "nrrd",
+    ".mha": "mha",
+    ".mhd": "mha",
+}
+
+
+def find_image(path: Path, kind: str, name: str, stem: str) -> Found:
+    """Describe a file from its header.
+
+    Args:
+        path: the file.
+        kind: `nifti`, `nrrd` or `mha`.
+        name: the file, relative to the source.
+        stem: its name without suffix.
+
+    Raises:
+        SourceError: it holds no single volume with a geometry.
+    """
+    if kind == "nifti":
+        header = read_nifti_header(path)
+        shape: tuple[int, ...] = header.shape
+        bytes_a_voxel = max(header.bytes_a_voxel, FLOAT32_BYTES)
+    else:
+        shape, components = read_shape(path)
+        bytes_a_voxel = FLOAT32_BYTES
+        if len(shape) != 3 or components != 1:
+            raise SourceError(
+                f"an image of shape {shape} with {components} components is no single volume",
+                verdict="not-a-volume",
+                mend="export one three-dimensional volume a file",
+            )
+    return Found(
+        format=kind,
+        paths=(path,),
+        name=name,
+        key=stem,
+        patient_key=stem,
+        peak_bytes=peak_bytes(int(np.prod(shape)), bytes_a_voxel),
+    )
+
+
+def read_nifti(found: Found, *, hu_policy: str, slope: float = 1.0, intercept: float = 0.0) -> Read:
+    """Read one file.
+
+    The scaling in a NIfTI header is part of its values; slope and intercept are those of a
+    table beside it.
+
+    Args:
+        found: of format `nifti`, `nrrd` or `mha`.
+        hu_policy: `auto`, `rescale` or `already`.
+        slope: HU per value, from a metadata table.
+        intercept: HU of the value 0, from a metadata table.
+
+    Raises:
+        SourceError: it is damaged, has no geometry, or is not HU.
+    """
+    path = found.paths[0]
+    image, affine_ras = _nifti(path) if found.format == "nifti" else _other(path)
+    hu, decision = decide_hu(image.voxels, slope, intercept, hu_policy)
+    volume = Volume(hu=hu, affine_ras=affine_ras)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Read(
+        volume=volume,
+        hu=decision,
+        original=original_geometry(volume),
+        acquisition={},
+        source_sha256=(digest,),
+        mends=found.mends,
+    )
+
+
+def _other(path: Path) -> tuple[ItkImage, Float64[np.ndarray, "4 4"]]:
+    image = read_image(path)
+    return image, image.affine_ras
+
+
+def _nifti(path: Path) -> tuple[ItkImage, Float64[np.ndarray, "4 4"]]:
+    header = read_nifti_header(path)
+    # The file's fastest axis x is the array's last.
+    affine_ras = header.affine_ras[:, [2, 1, 0, 3]]
+    placeholder = np.broadcast_to(np.int16(0), header.shape[::-1])
+    check_right_angles(Volume(hu=placeholder, affine_ras=affine_ras))
+    image = read_image(path)
+    if image.voxels.shape != header.shape[::-1]:
+        raise SourceError(
+            f"{image.voxels.shape} voxels were read, the header says {header.shape[::-1]}",
+            verdict="truncated",
+            mend="fetch the file again",
+        )
+    return image, affine_ras

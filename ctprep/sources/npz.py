@@ -1,0 +1,118 @@
+"""NPZ in the layout of RAD-ChestCT: an array alone, its geometry fixed by the data set."""
+
+import hashlib
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Shaped
+from numpy.lib import format as npy
+
+from ctprep.hu import decide_hu
+from ctprep.sources.original import original_geometry, peak_bytes
+from ctprep.sources.source import Found, Read
+from ctprep.store.errors import SourceError
+from ctprep.volume import Volume
+
+MEMBER = "ct"
+SPACING_MM = 0.8
+AFFINE_RAS = np.array(
+    [
+        [0.0, 0.0, -SPACING_MM, 0.0],
+        [0.0, -SPACING_MM, 0.0, 0.0],
+        [-SPACING_MM, 0.0, 0.0, 0.0],
+        [0.0, 0.0, 0.0, 1.0],
+    ]
+)
+"""Axis 0 runs from superior to inferior, 1 from anterior to posterior, 2 from right to left.
+
+Source: Draelos et al. 2021, and the README of the data set (Zenodo 6406114).
+"""
+
+
+def find_npz(path: Path, name: str) -> Found:
+    """Describe a file from the header of its array.
+
+    Args:
+        path: the file.
+        name: the file, relative to the source.
+
+    Raises:
+        SourceError: it holds no volume called `ct`.
+    """
+    shape, dtype = _header(path)
+    if len(shape) != 3 or min(shape) < 1 or dtype.kind not in "iuf":
+        raise SourceError(
+            f"an array of {dtype} and shape {shape} is no volume",
+            verdict="not-a-volume",
+            mend="save one three-dimensional array of numbers under the key `ct`",
+        )
+    return Found(
+        format="npz",
+        paths=(path,),
+        name=name,
+        key=path.stem,
+        patient_key=path.stem,
+        peak_bytes=peak_bytes(int(np.prod(shape)), dtype.itemsize),
+    )
+
+
+def read_npz(found: Found, *, hu_policy: str) -> Read:
+    """Read one file.
+
+    Args:
+        found: of format `npz`.
+        hu_policy: `auto`, `rescale` or `already`.
+
+    Raises:
+        SourceError: it is damaged, or not HU.
+    """
+    path = found.paths[0]
+    hu, decision = decide_hu(_load(path), 1, 0, hu_policy)
+    volume = Volume(hu=hu, affine_ras=AFFINE_RAS.copy())
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Read(
+        volume=volume,
+        hu=decision,
+        original=original_geometry(volume),
+        acquisition={},
+        source_sha256=(digest,),
+        mends=found.mends,
+    )
+
+
+def _header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{MEMBER}.npy") as member:
+            version = npy.read_magic(member)
+            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, _, dtype = read(member)
+            return shape, dtype
+    except KeyError as error:
+        raise SourceError(
+            f"the archive has no array called {MEMBER!r}",
+            verdict="not-a-scan",
+            mend="save the volume under the key `ct`, or leave the file out",
+        ) from error
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError, zlib.error) as error:
+        raise _damaged() from error
+
+
+def _load(path: Path) -> Shaped[np.ndarray, "slice row column"]:
+    try:
+        # Never unpickle: an object array would run code.
+        with np.load(path, allow_pickle=False) as archive:
+            voxels: Shaped[np.ndarray, "slice row column"] = archive[MEMBER]
+    except (KeyError, zipfile.BadZipFile, ValueError, OSError, EOFError, zlib.error) as error:
+        raise _damaged() from error
+    return voxels
+
+
+def _damaged() -> SourceError:
+    return SourceError(
+        "the archive is damaged, or holds no plain array",
+        verdict="unreadable",
+        mend="fetch the file again",
+    )

@@ -1,0 +1,56 @@
+"""Read what was found, whatever its format."""
+
+from dataclasses import replace
+
+from ctprep.hu_histogram import measure_tissues, sample
+from ctprep.sources.dicom import read_dicom
+from ctprep.sources.nifti import read_nifti
+from ctprep.sources.npz import read_npz
+from ctprep.sources.source import Found, Read
+from ctprep.store.errors import SourceError, located
+
+NOT_A_CHEST = "not-a-chest"
+
+
+def read(
+    found: Found,
+    *,
+    hu_policy: str = "auto",
+    tolerant: bool = False,
+    slope: float = 1.0,
+    intercept: float = 0.0,
+) -> Read:
+    """Read a scan.
+
+    Args:
+        found: what `discover` gave.
+        hu_policy: `auto`, `rescale` or `already`.
+        tolerant: whether to mend what can be mended.
+        slope: HU per value from a metadata table; DICOM has its own and NPZ needs none.
+        intercept: HU of the value 0, likewise.
+
+    Returns:
+        The volume in the orientation of the source, with its provenance.
+
+    Raises:
+        SourceError: why it cannot be used.
+    """
+    with located(found.name):
+        try:
+            scan = _read(found, hu_policy, tolerant, slope, intercept)
+        except OSError as error:
+            raise SourceError(
+                f"a file cannot be read: {error.strerror}",
+                mend="check that it is still there, and its permissions",
+            ) from error
+    if measure_tissues(sample(scan.volume.hu)).shows_chest:
+        return scan
+    return replace(scan, verdicts=(*scan.verdicts, NOT_A_CHEST))
+
+
+def _read(found: Found, hu_policy: str, tolerant: bool, slope: float, intercept: float) -> Read:
+    if found.format == "dicom":
+        return read_dicom(found, hu_policy=hu_policy, tolerant=tolerant)
+    if found.format == "npz":
+        return read_npz(found, hu_policy=hu_policy)
+    return read_nifti(found, hu_policy=hu_policy, slope=slope, intercept=intercept)
