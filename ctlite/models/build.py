@@ -1,0 +1,157 @@
+"""From a recipe's `[model]` and the store's grid to a model, new or loaded."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ctlite.data.volumes import video_shape
+from ctlite.model_recipe import ModelRecipe, TextRecipe
+from ctlite.models.config import CONFIG_FILE, ModelConfig, Preprocessing, VisionConfig
+from ctlite.models.ct_clip import CtClip, read_weights
+from ctlite.models.text_encoder import TextTower, build_small_bert, load_text_tower
+from ctprep.store.attributes import StoreAttributes
+from ctprep.store.errors import CheckpointError, RecipeError
+
+SMALL_BERT = "small-bert"
+
+
+def preprocessing_of(store: StoreAttributes, recipe: ModelRecipe) -> Preprocessing:
+    """Describe the volumes of a store to the model that is trained on them.
+
+    Args:
+        store: its attributes.
+        recipe: gives orientation and HU range.
+
+    Returns:
+        What the model's configuration keeps.
+    """
+    return Preprocessing(
+        kind=store.kind,
+        grid=store.grid,
+        orientation=recipe.orientation,
+        hu_range=recipe.hu_range if store.kind == "hifi" else None,
+        window=store.window,
+        quality=store.quality,
+    )
+
+
+def build_config(recipe: ModelRecipe, store: StoreAttributes) -> ModelConfig:
+    """Derive a model's configuration.
+
+    Args:
+        recipe: the architecture.
+        store: gives the size of the video.
+
+    Returns:
+        The configuration, with a dense projection.
+
+    Raises:
+        RecipeError: the patches do not divide the grid.
+    """
+    frames, height, width = video_shape(
+        store.grid.shape,
+        stored_orientation=store.orientation,
+        model_orientation=recipe.orientation,
+    )
+    try:
+        vision = VisionConfig(
+            image_size=height if height == width else (height, width),
+            frames=frames,
+            **recipe.model_dump(include=set(VisionConfig.model_fields)),
+        )
+    except ValidationError as error:
+        raise RecipeError(
+            str(error.errors()[0]["msg"]).removeprefix("Value error, "),
+            mend="set model.patch_size and model.temporal_patch_size to divisors of the grid "
+            f"{store.grid.name!r}",
+        ) from error
+    return ModelConfig(
+        vision=vision,
+        latent_dim=recipe.latent_dim,
+        pooling=recipe.pooling,
+        preprocessing=preprocessing_of(store, recipe),
+    )
+
+
+def build_model(recipe: ModelRecipe, store: StoreAttributes, texts: Iterable[str]) -> CtClip:
+    """Make a model with random image weights.
+
+    Args:
+        recipe: the architecture.
+        store: whose volumes it will take.
+        texts: reports that the vocabulary of a small BERT is learned from.
+
+    Returns:
+        The model; its weights follow torch's generator.
+
+    Raises:
+        RecipeError: the patches do not divide the grid.
+        CheckpointError: the text encoder cannot be loaded.
+    """
+    return CtClip(build_config(recipe, store), build_text_tower(recipe.text, texts))
+
+
+def build_text_tower(recipe: TextRecipe, texts: Iterable[str]) -> TextTower:
+    """Make or load the text tower.
+
+    Args:
+        recipe: which.
+        texts: reports that the vocabulary of a small BERT is learned from.
+
+    Returns:
+        Encoder and tokenizer.
+
+    Raises:
+        CheckpointError: the encoder cannot be loaded.
+    """
+    if recipe.encoder != SMALL_BERT:
+        return load_text_tower(recipe.encoder, local_files_only=recipe.local_files_only)
+    return build_small_bert(
+        texts,
+        width=recipe.width,
+        layers=recipe.layers,
+        heads=recipe.heads,
+        vocabulary_size=recipe.vocabulary_size,
+        dropout=recipe.dropout,
+    )
+
+
+def load_init(
+    init: Path, recipe: ModelRecipe | None, store: StoreAttributes, texts: Iterable[str]
+) -> CtClip:
+    """Load the model that a run starts from.
+
+    Args:
+        init: run folder, model folder, or a published checkpoint file.
+        recipe: the geometry of a published checkpoint; None for a folder, which knows its own.
+        store: whose volumes a published checkpoint is to take.
+        texts: reports, for a checkpoint with a small BERT.
+
+    Returns:
+        The model in evaluation mode.
+
+    Raises:
+        CheckpointError: there is none, or it is of another geometry.
+        RecipeError: a `[model]` beside a folder, or none beside a file.
+    """
+    if init.is_file() == (recipe is None):
+        raise RecipeError(
+            "a published checkpoint needs a [model] that says its geometry"
+            if recipe is None
+            else "init.from is no checkpoint file, and a model folder knows its own architecture",
+            mend="take [model] out of the recipe for a folder; keep it for a file",
+            where=str(init),
+        )
+    if recipe is not None:
+        model = build_model(recipe, store, texts)
+        model.load_weights(read_weights(init))
+        return model.eval()
+    folder = init if (init / CONFIG_FILE).is_file() else init / "model"
+    if not folder.is_dir():
+        raise CheckpointError(
+            "there is no trained model to start from",
+            mend="train that run to its end first, or correct init.from",
+            where=str(init),
+        )
+    return CtClip.from_pretrained(folder)

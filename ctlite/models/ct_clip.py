@@ -1,0 +1,258 @@
+"""CT-CLIP: a volume and a text to unit-length latents in one shared space.
+
+What is special about it:
+- attribute names are those of the published checkpoints, which load without renaming;
+- image tokens are flattened whole (v1) or after a mean over frames (v2), so that the projection
+  is by far the largest layer, and the one that SFP replaces;
+- the text vector is BERT's last hidden state at CLS, before its pooler.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from jaxtyping import Float, Int64
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ctlite.models.config import ModelConfig
+from ctlite.models.ct_encoder import CTViT
+from ctlite.models.projection import SFP
+from ctlite.models.text_encoder import (
+    TextTower,
+    encode_cls,
+    restore_text_tower,
+    save_text_tower,
+    text_width,
+)
+from ctprep.store.errors import CheckpointError, located
+
+WEIGHTS_FILE = "model.safetensors"
+TEXT_FOLDER = "text"
+DEAD_KEYS = ("to_visual_latent_extra.weight", "to_text_latent_extra.weight")
+DEAD_PARTS = (".pooler.", ".position_ids", ".null_kv", ".context_norm.", ".vq._codebook.initted")
+DEAD_PREFIXES = tuple(
+    f"visual_transformer.{name}."
+    for name in (
+        "to_patch_emb_first_frame",
+        "to_pixels_first_frame",
+        "to_pixels",
+        "dec_spatial_transformer",
+        "dec_temporal_transformer",
+        "vgg",
+        "discr",
+    )
+)
+
+
+class CtClip(nn.Module):
+    """The image and the text encoder with their projections.
+
+    Args:
+        config: architecture and preprocessing.
+        text: text encoder and tokenizer.
+    """
+
+    def __init__(self, config: ModelConfig, text: TextTower) -> None:
+        super().__init__()
+        self.config = config
+        self.tokenizer = text.tokenizer
+        vision = config.vision
+        self.visual_transformer = CTViT(
+            dim=vision.dim,
+            codebook_size=vision.codebook_size,
+            image_size=vision.image_size,
+            patch_size=vision.patch_size,
+            temporal_patch_size=vision.temporal_patch_size,
+            spatial_depth=vision.spatial_depth,
+            temporal_depth=vision.temporal_depth,
+            dim_head=vision.dim_head,
+            heads=vision.heads,
+        )
+        self.text_transformer = text.encoder
+        self.to_visual_latent: nn.Module = (
+            nn.Linear(config.projection_in, config.latent_dim, bias=False)
+            if config.rank is None
+            else SFP(config.projection_in, config.latent_dim, config.rank)
+        )
+        self.to_text_latent = nn.Linear(text_width(text.encoder), config.latent_dim, bias=False)
+        self.temperature = nn.Parameter(torch.tensor(1.0))
+        """Logarithm of the factor before the cosine."""
+
+    def encode_image(
+        self, video: Float[Tensor, "batch 1 frame height width"]
+    ) -> Float[Tensor, "batch latent"]:
+        """Encode volumes.
+
+        Args:
+            video: in [-1, 1], in the orientation of the configuration.
+
+        Returns:
+            Latents of unit length.
+        """
+        return self.project_image(self.visual_transformer(video))
+
+    def project_image(
+        self, tokens: Float[Tensor, "batch frame height width feature"]
+    ) -> Float[Tensor, "batch latent"]:
+        """Bring image tokens to the shared space.
+
+        Args:
+            tokens: after the codebook.
+
+        Returns:
+            Latents of unit length.
+        """
+        pooled = tokens.mean(dim=1) if self.config.pooling == "mean" else tokens
+        projected: Tensor = self.to_visual_latent(pooled.flatten(1))
+        return F.normalize(projected, dim=-1)
+
+    def encode_text(
+        self,
+        token_ids: Int64[Tensor, "batch length"],
+        attention_mask: Int64[Tensor, "batch length"],
+    ) -> Float[Tensor, "batch latent"]:
+        """Encode texts.
+
+        Args:
+            token_ids: padded.
+            attention_mask: 1 at tokens, 0 at padding.
+
+        Returns:
+            Latents of unit length.
+        """
+        return self.project_text(encode_cls(self.text_transformer, token_ids, attention_mask))
+
+    def project_text(
+        self, features: Float[Tensor, "batch feature"]
+    ) -> Float[Tensor, "batch latent"]:
+        """Bring text vectors to the shared space.
+
+        Args:
+            features: of the CLS token.
+
+        Returns:
+            Latents of unit length.
+        """
+        projected: Tensor = self.to_text_latent(features)
+        return F.normalize(projected, dim=-1)
+
+    def load_weights(self, state: Mapping[str, Tensor]) -> None:
+        """Load weights, our own or those of a published CT-CLIP checkpoint.
+
+        Args:
+            state: the published names; what is dead there is left out by name.
+
+        Raises:
+            CheckpointError: another geometry, or a key is missing or unknown.
+        """
+        alive = {name: tensor for name, tensor in state.items() if not _is_dead(name)}
+        own = self.state_dict()
+        shapes = {
+            name: (tuple(alive[name].shape), tuple(own[name].shape))
+            for name in own
+            if name in alive and alive[name].shape != own[name].shape
+        }
+        if shapes:
+            raise _other_geometry(alive, self.config, shapes)
+        missing = sorted(name for name in own if name not in alive and not _is_dead(name))
+        unknown = sorted(alive.keys() - own.keys())
+        if missing or unknown:
+            raise CheckpointError(
+                f"{len(missing)} weights are missing ({_first(missing)}) and {len(unknown)} are "
+                f"unknown ({_first(unknown)})",
+                mend="give a checkpoint of this architecture: the same projection, depth and text "
+                "encoder",
+            )
+        self.load_state_dict(alive, strict=False)
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write weights, configuration and tokenizer.
+
+        Args:
+            folder: made where missing.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {name: tensor.contiguous().cpu() for name, tensor in self.state_dict().items()}
+        save_file(state, folder / WEIGHTS_FILE)
+        save_text_tower(folder / TEXT_FOLDER, TextTower(self.text_transformer, self.tokenizer))
+        self.config.write(folder)
+
+    @classmethod
+    def from_pretrained(cls, folder: Path) -> "CtClip":
+        """Read a model that `save_pretrained` wrote.
+
+        Args:
+            folder: of the model.
+
+        Returns:
+            The model on the CPU, in evaluation mode.
+
+        Raises:
+            CheckpointError: it is not one, of another version, or damaged.
+        """
+        config = ModelConfig.read(folder)
+        with located(folder):
+            model = cls(config, restore_text_tower(folder / TEXT_FOLDER))
+            model.load_weights(read_weights(folder / WEIGHTS_FILE))
+        return model.eval()
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a checkpoint, executing nothing that is in it.
+
+    Args:
+        path: `.safetensors`, or a `.pt` file of plain tensors.
+
+    Returns:
+        Tensors by name, on the CPU.
+
+    Raises:
+        CheckpointError: there is no such file, or it holds more than tensors.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        if all(isinstance(value, Tensor) for value in state.values()):
+            return dict(state)
+        what = "the file holds more than tensors"
+    except Exception as error:  # noqa: BLE001 - a foreign file may fail in any way
+        what = f"the weights cannot be read: {(str(error) or repr(error)).splitlines()[0]}"
+    raise CheckpointError(
+        what, mend="give a whole .safetensors file, or a .pt file of tensors", where=str(path)
+    )
+
+
+def _is_dead(name: str) -> bool:
+    return (
+        name in DEAD_KEYS
+        or name.startswith(DEAD_PREFIXES)
+        or any(part in name for part in DEAD_PARTS)
+    )
+
+
+def _other_geometry(
+    state: Mapping[str, Tensor],
+    config: ModelConfig,
+    shapes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]],
+) -> CheckpointError:
+    patch = state.get("visual_transformer.to_patch_emb.1.weight")
+    projection = state.get("to_visual_latent.weight")
+    parts = [f"{name} is {theirs} and not {ours}" for name, (theirs, ours) in shapes.items()]
+    if patch is not None:
+        parts.insert(0, f"its patches have {patch.numel()} voxels")
+    if projection is not None:
+        parts.insert(0, f"its projection is {projection.shape[1]} -> {projection.shape[0]}")
+    return CheckpointError(
+        f"the checkpoint is of another geometry: {'; '.join(parts[:4])}. The model has "
+        f"{config.geometry}",
+        mend="set the geometry of the checkpoint in the recipe's [model]: patch 15x30x30 without "
+        "pooling is CT-CLIP v1, patch 10x20x20 with the mean is v2",
+    )
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "none"
