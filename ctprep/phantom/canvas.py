@@ -24,9 +24,9 @@ class Canvas:
         pitch_mm: in-plane voxel size; edges are as soft as that.
     """
 
-    up_mm: Float32[np.ndarray, "slice"]
-    back_mm: Float32[np.ndarray, "row"]
-    left_mm: Float32[np.ndarray, "column"]
+    up_mm: Float32[np.ndarray, " slice"]
+    back_mm: Float32[np.ndarray, " row"]
+    left_mm: Float32[np.ndarray, " column"]
     hu: Float32[np.ndarray, "slice row column"]
     pitch_mm: float
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from ctprep.phantom.canvas import Canvas, ball, blend, soft, tube
+from ctprep.phantom.canvas import Box, Canvas, ball, blend, soft, tube
 from ctprep.phantom.patient import Anatomy, Patient
 
 AIR = -1000.0
@@ -25,12 +25,17 @@ class Chest:
     Args:
         anatomy: the measures it was painted with.
         lung: coverage by lung, 0 to 1.
+        touched: 1 wherever there is any lung, for tissue as dense as the wall beside it: with
+            `lung` as mask a dark seam would be left between the two.
+        box: the part of the canvas that holds the lungs; empty slices where there are none.
         wall_mm: depth of each place below the chest wall in mm, measured in the plane.
         above_mm: height above the diaphragm in mm.
     """
 
     anatomy: Anatomy
     lung: Float32[np.ndarray, "slice row column"]
+    touched: Float32[np.ndarray, "slice row column"]
+    box: Box
     wall_mm: Float32[np.ndarray, "slice row column"]
     above_mm: Float32[np.ndarray, "slice row column"]
 
@@ -62,7 +67,15 @@ def paint_chest(canvas: Canvas, patient: Patient) -> Chest:
     _paint_heart(canvas, body)
     _paint_vessels_and_trachea(canvas, body)
     _paint_bones(canvas, body)
-    return Chest(body, lung, wall_mm, above_mm)
+    touched = np.minimum(lung * np.float32(16), np.float32(1))
+    return Chest(body, lung, touched, _lung_box(canvas, body), wall_mm, above_mm)
+
+
+def _lung_box(canvas: Canvas, body: Anatomy) -> Box:
+    corner = (body.cavity_left + 4, body.cavity_back + 4)
+    low = (-corner[0], -corner[1], body.lung_base - 20)
+    box = canvas.box(low, (*corner, body.lung_top + 4))
+    return box or (slice(0, 0), slice(0, 0), slice(0, 0))
 
 
 def _ellipse(

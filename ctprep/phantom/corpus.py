@@ -12,7 +12,9 @@ from typing import Literal
 import numpy as np
 
 from ctprep.phantom.dicom import write_series
-from ctprep.phantom.files import NPZ_SPACING_MM, orient, write_nifti, write_npz
+from ctprep.phantom.nifti import write_nifti
+from ctprep.phantom.npz import NPZ_SPACING_MM, write_npz
+from ctprep.phantom.orient import orient
 from ctprep.phantom.patient import Patient, draw_patient
 from ctprep.phantom.render import Kernel, render_hu
 from ctprep.phantom.report import write_report

@@ -5,9 +5,13 @@ from jaxtyping import Float32
 
 from ctprep.phantom.canvas import Box, Canvas, Point, ball, blend, tube
 from ctprep.phantom.chest import Chest
-from ctprep.phantom.fields import cell_field, smooth_field
+from ctprep.phantom.fields import cell_count, cell_field, smooth_field
 from ctprep.phantom.findings import Finding, Side
 from ctprep.phantom.patient import Patient
+
+
+MOSAIC_MM = 34.0
+"""Size of the patches of a mosaic; true lobules are smaller than a coarse voxel can show."""
 
 
 def lobe_place(chest: Chest, side: Side, lobe: str, rng: np.random.Generator) -> Point:
@@ -26,11 +30,12 @@ def lobe_place(chest: Chest, side: Side, lobe: str, rng: np.random.Generator) ->
     )
 
 
-def side_box(canvas: Canvas, side: Side) -> Box:
-    """Give the columns of one half of the chest."""
-    middle = int(np.searchsorted(canvas.left_mm, 3.0))
-    columns = slice(0, middle) if side == "right" else slice(middle, None)
-    return slice(None), slice(None), columns
+def side_box(canvas: Canvas, chest: Chest, side: Side) -> Box:
+    """Give the part of the canvas that holds one lung."""
+    slices, rows, columns = chest.box
+    middle = int(np.clip(np.searchsorted(canvas.left_mm, 3.0), columns.start, columns.stop))
+    half = slice(columns.start, middle) if side == "right" else slice(middle, columns.stop)
+    return slices, rows, half
 
 
 def _patch(
@@ -60,7 +65,7 @@ def paint_opacity(canvas: Canvas, finding: Finding, chest: Chest, patient: Patie
     for side, lobe in finding.lobes:
         center = lobe_place(chest, side, lobe, rng)
         own = np.random.default_rng(int(rng.integers(2**31)))
-        hu = own.uniform(-600, -480)
+        hu = own.uniform(-500, -400)
         patch = _patch(canvas, center, finding.amount, own, 0.22)
         if patch is not None:
             box, alpha = patch
@@ -73,13 +78,14 @@ def paint_consolidation(canvas: Canvas, finding: Finding, chest: Chest, patient:
     rng = np.random.default_rng(finding.seed)
     for side, lobe in finding.lobes:
         center = lobe_place(chest, side, lobe, rng)
-        own = np.random.default_rng(int(rng.integers(2**31)))
+        own, airways = (np.random.default_rng(int(rng.integers(2**31))) for _ in range(2))
+        hu = float(rng.uniform(25, 55))
         patch = _patch(canvas, center, finding.amount, own, 0.25)
         if patch is not None:
             box, alpha = patch
-            blend(canvas, box, alpha, float(own.uniform(25, 55)), chest.lung)
+            blend(canvas, box, alpha, hu, chest.touched)
         for _ in range(7):
-            aim = own.normal(0, 1, 3)
+            aim = airways.normal(0, 1, 3)
             aim *= finding.amount * 0.75 / np.linalg.norm(aim)
             start = _shift(center, aim, -0.7)
             tube(canvas, start, _shift(center, aim, 1), 2.2, -900, mask=chest.lung)
@@ -96,22 +102,21 @@ def _shift(point: Point, aim: np.ndarray, share: float) -> Point:
 def paint_mosaic(canvas: Canvas, finding: Finding, chest: Chest, patient: Patient) -> None:
     """Paint lobules of two densities with sharp borders, all over both lungs."""
     rng = np.random.default_rng(finding.seed)
-    whole = (slice(None), slice(None), slice(None))
-    _, cell = cell_field(canvas, whole, rng, 27)
-    level = np.random.default_rng(finding.seed + 1).random(int(cell.max()) + 1, dtype=np.float32)
-    dense = level[cell] < 0.5
-    step = np.where(dense, np.float32(finding.amount), np.float32(-0.3 * finding.amount))
-    painted = canvas.hu
-    painted += step * chest.lung
+    _, cell = cell_field(canvas, chest.box, rng, MOSAIC_MM)
+    count = cell_count(MOSAIC_MM) ** 3
+    level = np.random.default_rng(finding.seed + 1).random(count) < 0.5
+    steps = np.where(level, finding.amount, -0.3 * finding.amount).astype(np.float32)
+    region = canvas.hu[chest.box]
+    region += steps[cell] * chest.lung[chest.box]
 
 
 def paint_emphysema(canvas: Canvas, finding: Finding, chest: Chest, patient: Patient) -> None:
     """Paint holes without walls, most and largest in the upper parts of both lungs."""
     rng = np.random.default_rng(finding.seed)
     body = chest.anatomy
-    high = np.clip((canvas.up_mm + 40) / 60, 0, 1)[:, None, None]
-    painted = canvas.hu
-    painted -= (chest.lung * np.float32(3.2 * finding.amount)) * high
+    high = np.clip((canvas.up_mm[chest.box[0]] + 60) / 60, 0, 1)[:, None, None]
+    region = canvas.hu[chest.box]
+    region -= chest.lung[chest.box] * np.float32(8 * finding.amount) * high
     count = {"mild": 40, "moderate": 80, "severe": 110}[finding.severity]
     for _ in range(count):
         sign = -1 if rng.random() < 0.5 else 1
@@ -131,7 +136,7 @@ def paint_effusion(canvas: Canvas, finding: Finding, chest: Chest, patient: Pati
     for side in finding.sides:
         thick = finding.amount * float(rng.uniform(0.85, 1.15))
         reach = body.lung_base + 90 + 2.2 * thick
-        box = side_box(canvas, side)
+        box = side_box(canvas, chest, side)
         _, back, up = canvas.axes(box)
         height = np.clip((reach - up) / (reach - body.lung_base), 0, 1) ** np.float32(0.6)
         behind = np.clip((back + 10) / (0.7 * body.cavity_back), 0, 1)
@@ -141,4 +146,4 @@ def paint_effusion(canvas: Canvas, finding: Finding, chest: Chest, patient: Pati
         depth = np.maximum(sheet - chest.wall_mm[box], level - 6)
         alpha = np.clip(depth / np.float32(canvas.pitch_mm) + 0.5, 0, 1) * (height > 0)
         alpha = alpha * (behind > 0)
-        blend(canvas, box, alpha.astype(np.float32), float(rng.uniform(6, 18)), chest.lung)
+        blend(canvas, box, alpha.astype(np.float32), float(rng.uniform(6, 18)), chest.touched)

@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int16
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 INTERCEPT = -1024
 
 
-def make_uid(*parts: object) -> str:
+def make_uid(*parts: object) -> UID:
     """Derive a unique identifier from what it names, under the root for UUIDs.
 
     Source:
         DICOM PS3.5 B.2: `2.25.` and a 128-bit number.
     """
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return f"2.25.{int.from_bytes(digest[:16], 'big')}"
+    return UID(f"2.25.{int.from_bytes(digest[:16], 'big')}")
 
 
 def write_series(

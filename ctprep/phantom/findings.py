@@ -13,11 +13,11 @@ Severity = Literal["mild", "moderate", "severe"]
 NORMAL_SHARE = 0.1
 """Share of patients without any finding."""
 
-PREVALENCE = 0.32
+PREVALENCE = 0.3
 """Chance of each finding in the other patients."""
 
 SEVERITIES: tuple[Severity, ...] = ("mild", "moderate", "severe")
-SEVERITY_SHARES = (0.15, 0.45, 0.40)
+SEVERITY_SHARES = (0.15, 0.42, 0.43)
 
 LOBES: dict[Side, tuple[str, ...]] = {
     "right": ("upper", "middle", "lower"),
@@ -28,7 +28,13 @@ _SPREAD = frozenset({"Emphysema", "Mosaic attenuation pattern"})
 """Findings of both lungs."""
 
 _PAIRED = frozenset(
-    {"Peribronchial thickening", "Interlobular septal thickening", "Bronchiectasis"}
+    {
+        "Peribronchial thickening",
+        "Interlobular septal thickening",
+        "Bronchiectasis",
+        "Lung nodule",
+        "Lung opacity",
+    }
 )
 """Findings that are mostly in both lungs."""
 
@@ -56,17 +62,17 @@ class Finding:
 
 _AMOUNTS: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float]]] = {
     # mm or factor, for mild, moderate and severe.
-    "Cardiomegaly": ((1.18, 1.24), (1.27, 1.37), (1.38, 1.52)),
-    "Emphysema": ((7, 9), (10, 14), (14, 20)),
-    "Atelectasis": ((14, 18), (24, 32), (32, 44)),
-    "Lung nodule": ((11, 15), (18, 26), (26, 36)),
-    "Lung opacity": ((26, 32), (38, 50), (48, 62)),
-    "Pulmonary fibrotic sequela": ((9, 13), (18, 26), (26, 36)),
-    "Pleural effusion": ((14, 18), (26, 38), (40, 58)),
-    "Mosaic attenuation pattern": ((70, 90), (130, 170), (170, 220)),
-    "Peribronchial thickening": ((2.2, 2.8), (4.0, 5.2), (5.2, 6.5)),
-    "Consolidation": ((24, 28), (32, 40), (40, 52)),
-    "Bronchiectasis": ((4, 5), (6.5, 8), (8, 10.5)),
+    "Cardiomegaly": ((1.20, 1.25), (1.30, 1.40), (1.40, 1.55)),
+    "Emphysema": ((7, 9), (12, 15), (15, 20)),
+    "Atelectasis": ((16, 20), (26, 34), (34, 46)),
+    "Lung nodule": ((14, 18), (24, 30), (28, 36)),
+    "Lung opacity": ((30, 36), (44, 54), (52, 64)),
+    "Pulmonary fibrotic sequela": ((12, 16), (24, 32), (32, 42)),
+    "Pleural effusion": ((16, 20), (32, 42), (42, 60)),
+    "Mosaic attenuation pattern": ((110, 130), (210, 250), (250, 300)),
+    "Peribronchial thickening": ((3, 3.6), (5.5, 6.5), (6.5, 8)),
+    "Consolidation": ((26, 30), (36, 44), (44, 54)),
+    "Bronchiectasis": ((4.5, 5.5), (8, 9.5), (9.5, 12)),
     "Interlobular septal thickening": ((2, 2.6), (3.4, 4.4), (4.4, 5.6)),
 }
 
@@ -96,7 +102,7 @@ def draw_finding(label: str, rng: np.random.Generator, severity: Severity | None
     low, high = _AMOUNTS[label][SEVERITIES.index(severity)]
     amount = float(rng.uniform(low, high))
     chance = rng.random()
-    both = label in _SPREAD or chance < (0.75 if label in _PAIRED else 0.4)
+    both = label in _SPREAD or chance < (0.85 if label in _PAIRED else 0.5)
     first: Side = "right" if rng.random() < 0.5 else "left"
     sides: tuple[Side, ...] = ("right", "left") if both else (first,)
     lobes = _draw_lobes(label, sides, severity, rng)
@@ -104,10 +110,10 @@ def draw_finding(label: str, rng: np.random.Generator, severity: Severity | None
 
 
 _COUNTS: dict[str, tuple[int, int, int]] = {
-    "Lung nodule": (2, 4, 6),
-    "Lung opacity": (2, 3, 4),
+    "Lung nodule": (3, 7, 9),
+    "Lung opacity": (2, 4, 4),
     "Consolidation": (1, 2, 2),
-    "Bronchiectasis": (2, 3, 4),
+    "Bronchiectasis": (2, 4, 4),
 }
 
 
@@ -116,11 +122,13 @@ def _draw_lobes(
 ) -> tuple[tuple[Side, str], ...]:
     count = max(_COUNTS.get(label, (1, 1, 1))[SEVERITIES.index(severity)], len(sides))
     lobes = []
-    for number in range(6):
+    for number in range(9):
         side = sides[number % len(sides)]
         options = LOBES[side]
-        if label == "Bronchiectasis":
+        if label in ("Bronchiectasis", "Consolidation"):
             options = options[1:]
+        if label == "Lung opacity":
+            options = options[:-1]
         lobe = options[int(rng.integers(len(options)))]
         if label in ("Atelectasis", "Pleural effusion"):
             lobe = "lower"

@@ -108,7 +108,7 @@ def _draw_anatomy(rng: np.random.Generator) -> Anatomy:
         heart=float(size * rng.uniform(0.93, 1.05)),
         heart_shift=float(rng.normal(0, 3)),
         tilt=float(rng.uniform(0.35, 0.55)),
-        lung_hu=float(rng.uniform(-862, -822)),
+        lung_hu=float(rng.uniform(-825, -800)),
         offset=(float(rng.normal(0, 6)), float(rng.normal(0, 6)), float(rng.normal(0, 7))),
         arms_down=bool(rng.random() < 0.12),
     )

@@ -11,8 +11,10 @@ from ctprep.phantom.canvas import Canvas
 from ctprep.phantom.chest import AIR, Chest, paint_chest, paint_table
 from ctprep.phantom.fields import scanner_noise
 from ctprep.phantom.findings import Finding
+from ctprep.phantom.orient import orient
 from ctprep.phantom.patient import Patient
 from ctprep.phantom.trees import paint_trees
+from ctprep.volume import Volume
 
 Kernel = Literal["soft", "sharp"]
 Triple = tuple[float, float, float]
@@ -81,6 +83,27 @@ def render_hu(
         np.clip(np.rint(picture, out=picture), -1024, 3071, out=picture)
         hu[first : first + thickness] = picture
     return hu
+
+
+def render(
+    patient: Patient,
+    spacing_mm: Triple,
+    shape: tuple[int, int, int],
+    *,
+    kernel: Kernel = "soft",
+    scan: int = 0,
+) -> Volume:
+    """Scan a patient to a volume in SPL orientation, world zero in its middle.
+
+    Args:
+        patient: who.
+        spacing_mm: between slices, rows and columns.
+        shape: number of slices, rows and columns.
+        kernel: `soft` is smooth, `sharp` is noisy.
+        scan: number of the reconstruction; another number gives other noise.
+    """
+    hu = render_hu(patient, spacing_mm, shape, kernel=kernel, scan=scan)
+    return Volume(*orient(hu, spacing_mm, "SPL"))
 
 
 def paint_patient(canvas: Canvas, patient: Patient) -> Chest:

@@ -8,7 +8,7 @@ from ctprep.phantom.density import lobe_place, side_box
 from ctprep.phantom.fields import cell_field, smooth_field
 from ctprep.phantom.findings import Finding
 from ctprep.phantom.patient import Patient
-from ctprep.phantom.trees import grow_tree
+from ctprep.phantom.trees import beside_artery, grow_tree
 
 
 def paint_nodules(canvas: Canvas, finding: Finding, chest: Chest, patient: Patient) -> None:
@@ -25,7 +25,7 @@ def paint_atelectasis(canvas: Canvas, finding: Finding, chest: Chest, patient: P
     """Paint plates of airless lung above a diaphragm that has come up."""
     rng = np.random.default_rng(finding.seed)
     for side in finding.sides:
-        box = side_box(canvas, side)
+        box = side_box(canvas, chest, side)
         _, back, _ = canvas.axes(box)
         above = chest.above_mm[box]
         thick = finding.amount * 0.5
@@ -37,7 +37,7 @@ def paint_atelectasis(canvas: Canvas, finding: Finding, chest: Chest, patient: P
         upper = above - middle + np.float32(0.25) * back + wave
         band = np.clip((5 - np.abs(upper)) / canvas.pitch_mm + 0.5, 0, 1)
         alpha = np.maximum(alpha, band * (back > -30))
-        blend(canvas, box, alpha.astype(np.float32), 42.0, chest.lung)
+        blend(canvas, box, alpha.astype(np.float32), 42.0, chest.touched)
 
 
 def paint_fibrosis(canvas: Canvas, finding: Finding, chest: Chest, patient: Patient) -> None:
@@ -46,12 +46,12 @@ def paint_fibrosis(canvas: Canvas, finding: Finding, chest: Chest, patient: Pati
     body = chest.anatomy
     for side in finding.sides:
         sign = -1 if side == "right" else 1
-        box = side_box(canvas, side)
+        box = side_box(canvas, chest, side)
         wave = smooth_field(canvas, box, np.random.default_rng(finding.seed + 1), 16)
         _, _, up = canvas.axes(box)
         depth = (up - np.float32(body.lung_top - 18 - finding.amount)) + wave * 5
         apex = np.clip(depth / 4, 0, 1)
-        blend(canvas, box, apex.astype(np.float32), -40.0, chest.lung)
+        blend(canvas, box, apex.astype(np.float32), -40.0, chest.touched)
         hilum = HILUM[side]
         for _ in range(9):
             start: Point = (
@@ -73,17 +73,13 @@ def paint_peribronchial(canvas: Canvas, finding: Finding, chest: Chest, patient:
     for side in finding.sides:
         tree = grow_tree(patient, side, 3)
         lines = [
-            (_beside(start), _beside(end), float(radius))
+            (beside_artery(start), beside_artery(end), float(radius))
             for start, end, radius in zip(tree.starts, tree.ends, tree.radii_mm, strict=True)
         ]
         for start, end, radius in lines:
             tube(canvas, start, end, radius * 0.8 + finding.amount, 35, mask=chest.lung)
         for start, end, radius in lines:
             tube(canvas, start, end, radius * 0.75, AIR, mask=chest.lung)
-
-
-def _beside(point: np.ndarray) -> Point:
-    return float(point[0]) + 5, float(point[1]) - 4, float(point[2])
 
 
 def paint_bronchiectasis(canvas: Canvas, finding: Finding, chest: Chest, patient: Patient) -> None:
@@ -109,7 +105,7 @@ def paint_septa(canvas: Canvas, finding: Finding, chest: Chest, patient: Patient
     """Paint the walls between lobules as thin dense sheets."""
     rng = np.random.default_rng(finding.seed)
     for side in finding.sides:
-        box = side_box(canvas, side)
+        box = side_box(canvas, chest, side)
         wall, _ = cell_field(canvas, box, np.random.default_rng(finding.seed), 25)
         half = max(finding.amount / 2, canvas.pitch_mm / 2)
         alpha = np.clip((half - wall) / canvas.pitch_mm + 0.5, 0, 1)

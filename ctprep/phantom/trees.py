@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from ctprep.phantom.canvas import Canvas, tube
+from ctprep.phantom.canvas import Canvas, Point, tube
 from ctprep.phantom.chest import AIR, HILUM, Chest
 from ctprep.phantom.patient import Patient
 
@@ -75,10 +75,16 @@ def paint_trees(canvas: Canvas, patient: Patient, chest: Chest) -> None:
             first, last = _point(start), _point(end)
             tube(canvas, first, last, float(radius), 40, mask=chest.lung)
             if level < 2:
-                beside = [(x + 5, y - 4, z) for x, y, z in (first, last)]
-                tube(canvas, *beside, float(radius), -150, mask=chest.lung, strength=0.8)
-                tube(canvas, *beside, float(radius) * 0.75, AIR, mask=chest.lung)
+                first, last = beside_artery(start), beside_artery(end)
+                wide = float(radius)
+                tube(canvas, first, last, wide, -150, mask=chest.lung, strength=0.8)
+                tube(canvas, first, last, 0.75 * wide, AIR, mask=chest.lung)
 
 
-def _point(values: Float64[np.ndarray, "3"]) -> tuple[float, float, float]:
+def beside_artery(point: Float64[np.ndarray, "3"]) -> Point:
+    """Give the place of the bronchus that runs with an artery."""
+    return float(point[0]) + 5, float(point[1]) - 4, float(point[2])
+
+
+def _point(values: Float64[np.ndarray, "3"]) -> Point:
     return float(values[0]), float(values[1]), float(values[2])
