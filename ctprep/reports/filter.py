@@ -33,9 +33,9 @@ class ReportItem:
     scan_id: str
     status: Literal["filtered", "refused", "unlisted"]
     """`unlisted`: of a scan that is not in the scan table."""
-    kept: int = 0
-    """Number of sentences in `text_positive` that come from the report."""
-    dropped: int = 0
+    kept_sentences: tuple[int, ...] = ()
+    sentence_count: int = 0
+    """Sentences of the whole report."""
     flags: tuple[str, ...] = ()
     what: str | None = None
     mend: str | None = None
@@ -228,8 +228,7 @@ def _to_item(
 ) -> ReportItem:
     if made is not None:
         row, count = made
-        kept = len(row.kept_sentences)
-        return ReportItem(row.scan_id, "filtered", kept, count - kept, row.flags)
+        return ReportItem(row.scan_id, "filtered", row.kept_sentences, count, row.flags)
     if listed is not None and report.scan_id not in listed:
         return ReportItem(report.scan_id, "unlisted")
     return _refused(

@@ -89,8 +89,10 @@ def find_sections(text: str) -> list[Section]:
 
 
 def _cut(text: str, section: Section) -> list[Section]:
+    if section.name in READ_SECTIONS:
+        return [section]
     sentences = split_sentences(text[section.start : section.stop])
-    if section.name in READ_SECTIONS or len(sentences) < 2:
+    if len(sentences) < 2:
         return [section]
     end = section.start + sentences[0].start + len(sentences[0].text)
     return [

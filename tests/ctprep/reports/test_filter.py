@@ -60,8 +60,8 @@ def test_worked_example(tmp_path: Path) -> None:
 
     items = list(filter_reports(_table(tmp_path), out))
 
-    assert items[0] == ReportItem("sick", "filtered", kept=2, dropped=2)
-    assert items[1] == ReportItem("well", "filtered", kept=0, dropped=3, flags=(NOTHING_ABNORMAL,))
+    assert items[0] == ReportItem("sick", "filtered", (2, 3), 4)
+    assert items[1] == ReportItem("well", "filtered", (), 3, (NOTHING_ABNORMAL,))
     assert (items[2].status, items[2].what) == ("refused", "the report has no findings")
     rows = _rows(out)
     assert rows.keys() == {"sick", "well"}
@@ -222,5 +222,6 @@ def test_no_real_report_with_a_label_is_emptied(shared_data: Path, tmp_path: Pat
     items = list(filter_reports(some, tmp_path / "reports.parquet"))
 
     assert len(items) == len(rows[::4])
-    assert not [item for item in items if item.kept == 0 and item.scan_id in labelled]
-    assert sum(item.kept for item in items) < 0.6 * sum(item.kept + item.dropped for item in items)
+    assert not [item for item in items if not item.kept_sentences and item.scan_id in labelled]
+    kept = sum(len(item.kept_sentences) for item in items)
+    assert kept < 0.6 * sum(item.sentence_count for item in items)

@@ -13,22 +13,22 @@ from ctprep.reports.rules import RulesBackend, judge, read_rules
 RULES = read_rules()
 
 NORMAL = [
-    "The heart is normal in size.",
-    "Both lungs are clear.",
+    "Heart and aorta are normal in size.",
+    "Left and right lung are clear.",
     "Trachea, carina and both main bronchi are open.",
     "Aorta, pulmonary artery: normal calibration.",
     "Chest CT within normal limits.",
     "As far as can be seen, upper abdominal organs are normal.",
 ]
 ABSENT = [
-    "No pleural effusion.",
+    "No pericardial or pleural thickening.",
     "Pneumothorax is not seen.",
     "There is no mass, nodule or consolidation.",
     "Lungs are clear without consolidation, effusion, or pneumothorax.",
     "The lungs are normal and no infiltration is detected.",
     "No nodule, mass or infiltration was observed in either lung.",
     "Apart from this, no lesion is seen in the liver.",
-    "The heart is not enlarged.",
+    "The left atrium is not enlarged.",
     "No free air is seen.",
     "Enlarged lymph nodes were not detected in the mediastinum.",
     "The aorta is normal, no dissection.",
@@ -36,10 +36,10 @@ ABSENT = [
 ABNORMAL = [
     "A 4 mm nodule in the right upper lobe.",
     "Emphysema.",
-    "The heart is larger than normal.",
+    "The left atrium is larger than normal.",
     "Heart size is at the upper limit of normal.",
-    "The gallbladder was not observed (operated).",
-    "The spleen was not observed.",
+    "The left adrenal gland was not observed (operated).",
+    "The pancreas was not observed.",
     "No significant change in the nodule.",
     "No significant change.",
     "The effusion is no longer seen.",
@@ -52,18 +52,19 @@ ABNORMAL = [
     "No effusion, emphysema in the upper lobes.",
     "No infection is detected, and atelectasis is present at the bases.",
     "Lymph nodes not reaching pathological size are observed.",
-    "Metastasis could not be excluded.",
+    "Malignancy could not be excluded.",
     "Normal aeration is not observed in the left lung.",
     "No growth is seen in the nodules observed on both sides.",
     "No cardiomegaly with small bilateral effusions.",
     "A nodule without calcification.",
     "Effusion was seen, pneumothorax was not seen.",
     "The right lung is xyzzy.",
-    "Densities are observed in both lungs.",
+    "Densities are observed in all lobes.",
     "Right lung.",
+    "The left hilum could not be evaluated due to density.",
 ]
 ROUTINE = [
-    "In the lung parenchyma window;",
+    "In the evaluation of the lungs;",
     "Mediastinal structures could not be evaluated optimally due to lack of contrast.",
 ]
 
