@@ -1,1 +1,1 @@
-"""The door between the packages: store layout, codecs, tables and errors that both sides agree on."""
+"""The door between the packages: store layout, codecs, tables and errors both sides agree on."""

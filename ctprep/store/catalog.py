@@ -1,0 +1,109 @@
+"""The catalog: one row a volume, so that a reader can choose without opening any."""
+
+import hashlib
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ctprep.store.attributes import VolumeAttributes
+from ctprep.store.errors import StoreError
+
+_MEND = "it is rebuilt at the end of `ctprep ingest` and `ctprep compress`: run that again"
+
+CATALOG_SCHEMA = pa.schema(
+    [
+        ("scan_id", pa.string()),
+        ("patient_id", pa.string()),
+        ("source_format", pa.string()),
+        ("source_sha256", pa.string()),
+        ("original_shape", pa.list_(pa.int32())),
+        ("original_spacing_mm", pa.list_(pa.float64())),
+        ("original_axis_codes", pa.string()),
+        ("hu_decision", pa.string()),
+        ("kernel", pa.string()),
+        ("manufacturer", pa.string()),
+        ("kvp", pa.float64()),
+        ("verdicts", pa.list_(pa.string())),
+        ("mends", pa.list_(pa.string())),
+        ("nbytes", pa.int64()),
+        ("ratio", pa.float64()),
+        ("psnr_db", pa.float64()),
+        ("ssim", pa.float64()),
+    ]
+)
+
+
+def build_catalog(volumes: Iterable[tuple[VolumeAttributes, int]]) -> tuple[pa.Table, bytes]:
+    """Make the catalog of some volumes.
+
+    Args:
+        volumes: attributes and bytes of the shard of each, sorted by scan id.
+
+    Returns:
+        The table, and the bytes of its Parquet file, which hold no time: equal volumes give
+        equal bytes.
+    """
+    table = pa.Table.from_pylist(
+        [_row(attributes, nbytes) for attributes, nbytes in volumes], CATALOG_SCHEMA
+    )
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return table, buffer.getvalue()
+
+
+def _row(attributes: VolumeAttributes, nbytes: int) -> dict[str, object]:
+    original, quality, facts = attributes.original, attributes.quality, attributes.acquisition
+    return {
+        "scan_id": attributes.scan_id,
+        "patient_id": attributes.patient_id,
+        "source_format": attributes.source_format,
+        "source_sha256": source_digest(attributes.source_sha256),
+        "original_shape": original.shape,
+        "original_spacing_mm": original.spacing_mm,
+        "original_axis_codes": original.axis_codes,
+        "hu_decision": attributes.hu.decision,
+        "kernel": _text(facts.get("kernel")),
+        "manufacturer": _text(facts.get("manufacturer")),
+        "kvp": _number(facts.get("kvp")),
+        "verdicts": attributes.verdicts,
+        "mends": attributes.mends,
+        "nbytes": nbytes,
+        "ratio": None if quality is None else quality.ratio,
+        "psnr_db": None if quality is None else quality.psnr_db,
+        "ssim": None if quality is None else quality.ssim,
+    }
+
+
+def source_digest(sha256: tuple[str, ...]) -> str:
+    """Give one SHA-256 for all source files: a single file's own, else that of their list."""
+    if len(sha256) == 1:
+        return sha256[0]
+    return hashlib.sha256("\n".join(sha256).encode()).hexdigest()
+
+
+def _text(value: str | float | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _number(value: str | float | None) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def read_catalog(path: Path) -> pa.Table:
+    """Read a catalog.
+
+    Raises:
+        StoreError: it is missing, damaged, or has other columns.
+    """
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError as error:
+        raise StoreError("the store has no catalog", mend=_MEND, where=path.parent.name) from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StoreError("the catalog is damaged", mend=_MEND, where=path.parent.name) from error
+    if not table.schema.equals(CATALOG_SCHEMA):
+        raise StoreError("the catalog has other columns", mend=_MEND, where=path.parent.name)
+    return table

@@ -1,0 +1,169 @@
+"""Putting whole folders into a store, or nothing: built aside, synced, then renamed.
+
+Everything unfinished lies in one hidden folder of the store, `.partial`, where neither `scan_ids`
+nor zarr looks.
+A writer holds a lock on the folder that it builds, which the system drops when the writer dies.
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PARTIAL = ".partial"
+_NEW, _OLD, _REMOVED = "new", "old", "removed"
+
+
+def write_folder(store: Path, name: str, files: Mapping[str, bytes]) -> None:
+    """Write a folder of the store as one step, in place of one that may be there.
+
+    A reader finds the old folder or the new one, never a mixture; while one replaces the other
+    there is an instant in which it finds none. Of two writers at once, the later one wins whole.
+
+    Args:
+        store: folder of the store.
+        name: of the folder to write.
+        files: content by path relative to the folder.
+    """
+    with _locked_folder(store, name) as folder:
+        for path, data in files.items():
+            _write_synced(folder / path, data)
+        for parent in [*(p for p in folder.rglob("*") if p.is_dir()), folder]:
+            _sync_folder(parent)
+        _move_in(folder, store / name)
+    _sync_folder(store)
+
+
+def remove_folder(store: Path, name: str) -> None:
+    """Remove a folder of the store as one step.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    while True:
+        aside = _aside(store, name, _REMOVED)
+        try:
+            (store / name).rename(aside)
+        except FileNotFoundError:
+            # Either nothing is there, or another writer has just dropped the empty `.partial`.
+            if (store / name).exists():
+                continue
+            _drop_partial(store)
+            raise
+        break
+    _sync_folder(store)
+    shutil.rmtree(aside, ignore_errors=True)
+    _drop_partial(store)
+
+
+def clean(store: Path) -> None:
+    """Remove what writers have left that are gone, and put back what they had moved aside."""
+    for folder in sorted((store / PARTIAL).glob("*")):
+        name, _, state = folder.name.rsplit("~", 2) if folder.name.count("~") == 2 else ("", "", "")
+        if state == _OLD:
+            # Killed between two renames: the old folder is whole, and none has taken its place.
+            with suppress(OSError):
+                folder.rename(store / name)
+        with suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
+    _drop_partial(store)
+
+
+def create_file(path: Path, data: bytes) -> bool:
+    """Make a file with its whole content, unless it exists.
+
+    Returns:
+        Whether this call has made it.
+    """
+    draft = path.with_name(f".{path.name}~{secrets.token_hex(8)}")
+    try:
+        _write_synced(draft, data)
+        # Linking, unlike renaming, does not replace what another has made in the meantime.
+        path.hardlink_to(draft)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+    return True
+
+
+def _aside(store: Path, name: str, state: str) -> Path:
+    (store / PARTIAL).mkdir(exist_ok=True)
+    return store / PARTIAL / f"{name}~{secrets.token_hex(8)}~{state}"
+
+
+@contextmanager
+def _locked_folder(store: Path, name: str) -> Iterator[Path]:
+    folder, lock = _lock_new(store, name)
+    try:
+        yield folder
+    finally:
+        os.close(lock)
+        shutil.rmtree(folder, ignore_errors=True)
+        _drop_partial(store)
+
+
+def _lock_new(store: Path, name: str) -> tuple[Path, int]:
+    while True:
+        folder = _aside(store, name, _NEW)
+        # Another process may take the folder before the lock is on it: then make another.
+        with suppress(FileNotFoundError, BlockingIOError):
+            folder.mkdir()
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if folder.stat().st_ino == os.fstat(lock).st_ino:
+                    return folder, lock
+            except OSError:
+                os.close(lock)
+                raise
+            os.close(lock)
+
+
+def _drop_partial(store: Path) -> None:
+    with suppress(OSError):
+        (store / PARTIAL).rmdir()
+
+
+def _move_in(folder: Path, target: Path) -> None:
+    replaced: list[Path] = []
+    while True:
+        try:
+            folder.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            old = _aside(target.parent, target.name, _OLD)
+            with suppress(FileNotFoundError):
+                target.rename(old)
+                replaced.append(old)
+        else:
+            break
+    for old in replaced:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,73 @@
+"""A shard: the encoded chunks of a volume one after the other, and an index at the end."""
+
+from collections.abc import Sequence
+
+import google_crc32c
+import numpy as np
+
+from ctprep.store.errors import StoreError
+
+ABSENT = 2**64 - 1
+"""Offset and length of a chunk that is all fill value."""
+
+CHECKSUM_BYTES = 4
+MEND = "the volume is damaged: make it again"
+
+
+def join_chunks(chunks: Sequence[bytes | None]) -> bytes:
+    """Lay out encoded chunks as zarr does.
+
+    Args:
+        chunks: in the order of their slices; None where all voxels are the fill value.
+
+    Source:
+        Zarr v3 codec `sharding_indexed` 1.0, index at the end, codecs `bytes` and `crc32c`.
+    """
+    index = np.full((len(chunks), 2), ABSENT, "<u8")
+    begin = 0
+    for number, chunk in enumerate(chunks):
+        if chunk is not None:
+            index[number] = begin, len(chunk)
+            begin += len(chunk)
+    encoded = index.tobytes()
+    checksum = google_crc32c.value(encoded).to_bytes(CHECKSUM_BYTES, "little")
+    return b"".join([*(chunk for chunk in chunks if chunk is not None), encoded, checksum])
+
+
+def split_chunks(shard: bytes, count: int) -> list[memoryview | None]:
+    """Find the encoded chunks in a shard, without copying.
+
+    Args:
+        shard: the whole shard.
+        count: number of chunks it must hold.
+
+    Returns:
+        As `join_chunks` took them.
+
+    Raises:
+        StoreError: the index is damaged or points outside the shard.
+    """
+    index_bytes = 16 * count
+    end = len(shard) - index_bytes - CHECKSUM_BYTES
+    if end < 0:
+        raise StoreError(f"its shard is cut off at {len(shard)} bytes", mend=MEND)
+    view = memoryview(shard)
+    encoded = shard[end : end + index_bytes]
+    if google_crc32c.value(encoded).to_bytes(CHECKSUM_BYTES, "little") != view[-CHECKSUM_BYTES:]:
+        raise StoreError("its shard's index does not match the index's checksum", mend=MEND)
+    chunks: list[memoryview | None] = []
+    for begin, length in np.frombuffer(encoded, "<u8").reshape(count, 2).tolist():
+        if begin == length == ABSENT:
+            chunks.append(None)
+        elif begin + length > end:
+            raise StoreError(f"chunk {len(chunks)} lies outside its shard", mend=MEND)
+        else:
+            chunks.append(view[begin : begin + length])
+    return chunks
+
+
+def checksum(chunk: bytes | memoryview) -> int:
+    """Give the CRC-32C of an encoded chunk."""
+    # The library refuses a memoryview, but not an array that looks at the same bytes.
+    value: int = google_crc32c.value(np.frombuffer(chunk, np.uint8))
+    return value
