@@ -45,6 +45,7 @@ class Rules:
     verb: frozenset[str]
     presence: frozenset[str]
     normal: frozenset[str]
+    ambiguous: frozenset[str]
     neutral: frozenset[str]
 
 
@@ -70,6 +71,7 @@ def read_rules(language: str = "english") -> Rules:
         verb=frozenset(lists["verb"]),
         presence=frozenset(lists["presence"]),
         normal=frozenset(lists["normal"]),
+        ambiguous=frozenset(lists["ambiguous"]),
         neutral=frozenset(lists["neutral"]) | frozenset(lists["normal"]),
     )
 
@@ -154,7 +156,10 @@ def _judge_clause(pieces: list[str], rules: Rules) -> str:
             return "unexplained"
         return "absent"
     if words & rules.normal:
-        return "normal"
+        # "Density in the left lung, heart normal": the normal heart explains no density.
+        lines = [] if words & rules.verb else [set(_WORD.findall(piece)) for piece in pieces]
+        stray = any(line & rules.ambiguous and not line & rules.normal for line in lines)
+        return "unexplained" if stray else "normal"
     return "unexplained" if words & rules.presence else "neutral"
 
 

@@ -13,6 +13,7 @@ from ctprep.reports.rules import RulesBackend, judge, read_rules
 RULES = read_rules()
 
 NORMAL = [
+    "The contour, size and density of the spleen are normal.",
     "Heart and aorta are normal in size.",
     "Left and right lung are clear.",
     "Trachea, carina and both main bronchi are open.",
@@ -30,6 +31,7 @@ ABSENT = [
     "Apart from this, no lesion is seen in the liver.",
     "The left atrium is not enlarged.",
     "No free air is seen.",
+    "The interlobular septa are not thickened.",
     "Enlarged lymph nodes were not detected in the mediastinum.",
     "The aorta is normal, no dissection.",
 ]
@@ -61,6 +63,7 @@ ABNORMAL = [
     "The right lung is xyzzy.",
     "Densities are observed in all lobes.",
     "Right lung.",
+    "Cavity in the left lung, heart normal.",
     "The left hilum could not be evaluated due to density.",
 ]
 ROUTINE = [
