@@ -14,6 +14,9 @@ MUSCLE = 52.0
 BLOOD = 42.0
 LIVER = 62.0
 BONE = 480.0
+FAR_DOWN, FAR_UP = -300.0, 300.0
+"""Ends, in mm, of what goes on beyond the chest; the same for every canvas."""
+
 HILUM = {"right": (-36.0, 8.0, 20.0), "left": (42.0, 10.0, 24.0)}
 """Where bronchi and vessels enter the lungs."""
 
@@ -153,12 +156,11 @@ def _paint_mediastinum_fill(
     organ = np.where(above_mm > -5, np.float32(MUSCLE), organ)
     fill = np.where(above_mm > 0, np.float32(-70), organ).astype(np.float32)
     blend(canvas, (slice(None), slice(None), slice(None)), inside, fill)
-    base = float(canvas.up_mm[0])
-    if base < -40:
+    if canvas.up_mm[0] < -40:
         mask = inside * (above_mm < -3)
-        ball(canvas, (82, 45, -112), (34, 42, 45), 52, mask=mask)
-        ball(canvas, (55, -22, -105), (42, 34, 38), 30, mask=mask)
-        ball(canvas, (55, -36, -104), (30, 14, 28), AIR, mask=mask)
+        ball(canvas, (82.0, 45.0, -112.0), (34.0, 42.0, 45.0), 52.0, mask=mask)
+        ball(canvas, (55.0, -22.0, -105.0), (42.0, 34.0, 38.0), 30.0, mask=mask)
+        ball(canvas, (55.0, -36.0, -104.0), (30.0, 14.0, 28.0), AIR, mask=mask)
 
 
 def _lung(
@@ -189,81 +191,93 @@ def heart_shape(
     """Give middle and half-axes of the heart in mm, left, back and up."""
     grown = body.heart
     middle = (
-        16 + 10 * (grown - 1) + body.heart_shift,
-        -24 + 4 * (grown - 1),
-        -42 - 14 * (grown - 1),
+        16.0 + 10.0 * (grown - 1.0) + body.heart_shift,
+        -24.0 + 4.0 * (grown - 1.0),
+        -42.0 - 14.0 * (grown - 1.0),
     )
     return middle, (56 * grown, 42 * grown**0.8, 48 * grown**0.8)
 
 
 def _paint_heart(canvas: Canvas, body: Anatomy) -> None:
     middle, radii = heart_shape(body)
-    thicker = (radii[0] + 4, radii[1] + 4, radii[2] + 4)
-    ball(canvas, middle, thicker, -80)
+    thicker = (radii[0] + 4.0, radii[1] + 4.0, radii[2] + 4.0)
+    ball(canvas, middle, thicker, -80.0)
     ball(canvas, middle, radii, BLOOD)
     # The septum is a little darker than blood.
-    ball(canvas, (middle[0] + 8, middle[1], middle[2] - 6), (8, 26, 30), 28, edge_mm=6)
+    ball(
+        canvas, (middle[0] + 8.0, middle[1], middle[2] - 6.0), (8.0, 26.0, 30.0), 28.0, edge_mm=6.0
+    )
 
 
 def _paint_vessels_and_trachea(canvas: Canvas, body: Anatomy) -> None:
-    behind = body.cavity_back - 34
-    low = float(canvas.up_mm[0]) - 20
+    behind = body.cavity_back - 34.0
     for start, end, radius, hu in (
-        ((-16, -22, -5), (-16, -26, 52), 15, BLOOD),
-        ((-16, -26, 52), (6, -12, 68), 13, BLOOD),
-        ((6, -12, 68), (24, 20, 64), 13, BLOOD),
-        ((24, 20, 64), (25, behind, 40), 12, BLOOD),
-        ((25, behind, 40), (18, behind + 4, low), 11.5, BLOOD),
-        ((-28, -16, -10), (-27, -16, 85), 9, BLOOD),
-        ((8, -24, 5), (18, -8, 32), 13, BLOOD),
-        ((18, -8, 32), (44, 10, 28), 10, BLOOD),
-        ((14, -6, 26), (-38, 4, 22), 9.5, BLOOD),
-        ((-12, -10, 66), (-24, -14, 125), 5, BLOOD),
-        ((14, 0, 72), (22, -8, 125), 5, BLOOD),
-        ((4, 24, low), (3, 22, 130), 6.5, 32),
-        ((0, 4, 50), (0, -6, 170), 10.5, 40),
-        ((0, 4, 50), (0, -6, 170), 8.8, AIR),
-        ((0, 4, 48), (-32, 9, 22), 8.5, 30),
-        ((0, 4, 48), (36, 11, 24), 8, 30),
-        ((0, 4, 48), (-32, 9, 22), 6.8, AIR),
-        ((0, 4, 48), (36, 11, 24), 6.3, AIR),
+        ((-16.0, -22.0, -5.0), (-16.0, -26.0, 52.0), 15.0, BLOOD),
+        ((-16.0, -26.0, 52.0), (6.0, -12.0, 68.0), 13.0, BLOOD),
+        ((6.0, -12.0, 68.0), (24.0, 20.0, 64.0), 13.0, BLOOD),
+        ((24.0, 20.0, 64.0), (25.0, behind, 40.0), 12.0, BLOOD),
+        ((25.0, behind, 40.0), (16.0, behind + 8.0, FAR_DOWN), 11.5, BLOOD),
+        ((-28.0, -16.0, -10.0), (-27.0, -16.0, 85.0), 9.0, BLOOD),
+        ((8.0, -24.0, 5.0), (18.0, -8.0, 32.0), 13.0, BLOOD),
+        ((18.0, -8.0, 32.0), (44.0, 10.0, 28.0), 10.0, BLOOD),
+        ((14.0, -6.0, 26.0), (-38.0, 4.0, 22.0), 9.5, BLOOD),
+        ((-12.0, -10.0, 66.0), (-24.0, -14.0, 125.0), 5.0, BLOOD),
+        ((14.0, 0.0, 72.0), (22.0, -8.0, 125.0), 5.0, BLOOD),
+        ((4.0, 24.0, FAR_DOWN), (3.0, 22.0, 130.0), 6.5, 32.0),
+        ((0.0, 4.0, 50.0), (0.0, -6.0, 170.0), 10.5, 40.0),
+        ((0.0, 4.0, 50.0), (0.0, -6.0, 170.0), 8.8, AIR),
+        ((0.0, 4.0, 48.0), (-32.0, 9.0, 22.0), 8.5, 30.0),
+        ((0.0, 4.0, 48.0), (36.0, 11.0, 24.0), 8.0, 30.0),
+        ((0.0, 4.0, 48.0), (-32.0, 9.0, 22.0), 6.8, AIR),
+        ((0.0, 4.0, 48.0), (36.0, 11.0, 24.0), 6.3, AIR),
     ):
         tube(canvas, start, end, radius, hu)
 
 
 def _paint_bones(canvas: Canvas, body: Anatomy) -> None:
-    behind = body.cavity_back - 2
-    low, high = float(canvas.up_mm[0]) - 20, float(canvas.up_mm[-1]) + 20
-    box = canvas.box((-24, behind - 20, low), (24, behind + 20, high))
+    behind = body.cavity_back - 2.0
+    box = canvas.box((-24.0, behind - 20.0, FAR_DOWN), (24.0, behind + 20.0, FAR_UP))
     if box is not None:
         left, back, up = canvas.axes(box)
         square = (left / 18) ** 2 + ((back - behind) / 15) ** 2
-        distance = ((np.sqrt(square) - 1) * 15).astype(np.float32)
-        phase = up / 26
-        disc = np.abs(phase - np.rint(phase)) * 26 < 3.5
-        core = np.where(distance > -2.5, np.float32(520), np.float32(190))
-        core = np.where(disc, np.float32(95), core)
+        distance = ((np.sqrt(square) - 1.0) * 15.0).astype(np.float32)
+        phase = up / 26.0
+        disc = np.abs(phase - np.rint(phase)) * 26.0 < 3.5
+        core = np.where(distance > -2.5, np.float32(520.0), np.float32(190.0))
+        core = np.where(disc, np.float32(95.0), core)
         alpha = soft(np.broadcast_to(distance, core.shape), canvas.pitch_mm)
         blend(canvas, box, alpha, core.astype(np.float32))
-    for side in (-1, 1):
-        tube(canvas, (side * 11, behind + 14, low), (side * 9, behind + 24, high), 4.5, 380)
-        ball(canvas, (side * 0.8 * body.cavity_left, behind * 0.78 + 15, 55), (26, 5.5, 55), 420)
+    for side in (-1.0, 1.0):
         tube(
             canvas,
-            (side * 14, -body.cavity_back + 14, body.lung_top - 6),
-            (side * 0.95 * body.cavity_left, -8, body.lung_top + 14),
-            6,
-            420,
+            (side * 11.0, behind + 14.0, FAR_DOWN),
+            (side * 9.0, behind + 24.0, FAR_UP),
+            4.5,
+            380.0,
+        )
+        ball(
+            canvas,
+            (side * 0.8 * body.cavity_left, behind * 0.78 + 15.0, 55.0),
+            (26.0, 5.5, 55.0),
+            420.0,
+        )
+        tube(
+            canvas,
+            (side * 14.0, -body.cavity_back + 14.0, body.lung_top - 6.0),
+            (side * 0.95 * body.cavity_left, -8.0, body.lung_top + 14.0),
+            6.0,
+            420.0,
         )
         if body.arms_down:
-            place = side * (body.body_left + 38)
-            tube(canvas, (place, 10, low), (place, 10, high), 36, 45)
-            tube(canvas, (place, 10, low), (place, 10, high), 10, 700)
-    tube(canvas, (0, behind + 20, low), (0, behind + 20, high), 7.5, 20)
-    tube(canvas, (0, behind + 28, low), (0, body.body_back - body.fat, high), 4, 380)
-    front = -body.cavity_back - 6
-    for side in (-8, 0, 8):
-        tube(canvas, (side, front, -50), (side, front + 4, body.lung_top - 15), 6, 260)
+            place = side * (body.body_left + 38.0)
+            tube(canvas, (place, 10.0, FAR_DOWN), (place, 10.0, FAR_UP), 36.0, 45.0)
+            tube(canvas, (place, 10.0, FAR_DOWN), (place, 10.0, FAR_UP), 10.0, 700.0)
+    tube(canvas, (0.0, behind + 20.0, FAR_DOWN), (0.0, behind + 20.0, FAR_UP), 7.5, 20.0)
+    spine_end = behind + 30.0
+    tube(canvas, (0.0, spine_end, FAR_DOWN), (0.0, spine_end, FAR_UP), 4.0, 380.0)
+    front = -body.cavity_back - 6.0
+    for side in (-8.0, 0.0, 8.0):
+        tube(canvas, (side, front, -50.0), (side, front + 4.0, body.lung_top - 15.0), 6.0, 260.0)
 
 
 def paint_table(canvas: Canvas, body: Anatomy) -> None:

@@ -183,7 +183,7 @@ def choose_grid(patient: Patient, size: Size) -> tuple[Triple, tuple[int, int, i
 def _render_fine(patient: Patient, scan: PhantomScan) -> np.ndarray:
     """Render at 4 x 2.4 x 2.4 mm and repeat the voxels, which is quick, to 0.8 mm."""
     coarse = (5 * NPZ_SPACING_MM, 3 * NPZ_SPACING_MM, 3 * NPZ_SPACING_MM)
-    hu = render_hu(patient, coarse, (72, 120, 150), kernel=scan.kernel, scan=scan.number)
+    hu = render_hu(patient, coarse, (70, 112, 142), kernel=scan.kernel, scan=scan.number)
     return hu.repeat(5, 0).repeat(3, 1).repeat(3, 2)
 
 

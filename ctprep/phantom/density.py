@@ -9,7 +9,6 @@ from ctprep.phantom.fields import cell_count, cell_field, smooth_field
 from ctprep.phantom.findings import Finding, Side
 from ctprep.phantom.patient import Patient
 
-
 MOSAIC_MM = 34.0
 """Size of the patches of a mosaic; true lobules are smaller than a coarse voxel can show."""
 
@@ -54,7 +53,7 @@ def _patch(
         ((axis - np.float32(c)) / np.float32(r)) ** 2
         for axis, c, r in zip(canvas.axes(box), center, stretch, strict=True)
     )
-    ragged = smooth_field(canvas, box, rng, 14) * np.float32(rough)
+    ragged = smooth_field(canvas, box, rng, 14.0) * np.float32(rough)
     edge = (np.float32(1) - np.sqrt(square) + ragged) * np.float32(size_mm / 5)
     return box, np.clip(edge, 0, 1).astype(np.float32)
 
@@ -84,11 +83,11 @@ def paint_consolidation(canvas: Canvas, finding: Finding, chest: Chest, patient:
         if patch is not None:
             box, alpha = patch
             blend(canvas, box, alpha, hu, chest.touched)
-        for _ in range(7):
+        for _ in range(5):
             aim = airways.normal(0, 1, 3)
             aim *= finding.amount * 0.75 / np.linalg.norm(aim)
             start = _shift(center, aim, -0.7)
-            tube(canvas, start, _shift(center, aim, 1), 2.2, -900, mask=chest.lung)
+            tube(canvas, start, _shift(center, aim, 1.0), 2.2, -900.0, mask=chest.lung)
 
 
 def _shift(point: Point, aim: np.ndarray, share: float) -> Point:
@@ -126,7 +125,7 @@ def paint_emphysema(canvas: Canvas, finding: Finding, chest: Chest, patient: Pat
             body.lung_top - 130 * float(rng.random() ** 1.3) - 8,
         )
         radius = finding.amount * float(rng.uniform(0.5, 1.15))
-        ball(canvas, center, (radius, radius, radius), -995, mask=chest.lung, edge_mm=2)
+        ball(canvas, center, (radius, radius, radius), -995.0, mask=chest.lung, edge_mm=2.0)
 
 
 def paint_effusion(canvas: Canvas, finding: Finding, chest: Chest, patient: Patient) -> None:

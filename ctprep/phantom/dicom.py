@@ -9,6 +9,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 INTERCEPT = -1024
+PADDING = -2000
+"""Stored value outside the circle that was reconstructed; rescaled it is no possible HU."""
 
 
 def make_uid(*parts: object) -> UID:
@@ -49,7 +51,9 @@ def write_series(
     header = _series_header(spacing_mm, patient_id, study, scan_id, kernel)
     slices, rows, columns = hu.shape
     header.Rows, header.Columns = rows, columns
-    stored = (hu - np.int16(INTERCEPT)).astype("<u2")
+    stored = (hu - np.int16(INTERCEPT)).astype("<i2")
+    down, across = np.mgrid[:rows, :columns] * 2 - np.array([rows - 1, columns - 1])[:, None, None]
+    stored[:, down**2 + across**2 > max(rows, columns) ** 2] = PADDING
     corner = [-(columns - 1) / 2 * spacing_mm[2], -(rows - 1) / 2 * spacing_mm[1]]
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage
@@ -103,7 +107,8 @@ def _series_header(
     header.SamplesPerPixel = 1
     header.PhotometricInterpretation = "MONOCHROME2"
     header.BitsAllocated, header.BitsStored, header.HighBit = 16, 16, 15
-    header.PixelRepresentation = 0
+    header.PixelRepresentation = 1
+    header.PixelPaddingValue = PADDING
     header.RescaleIntercept = str(INTERCEPT)
     header.RescaleSlope = "1"
     header.RescaleType = "HU"

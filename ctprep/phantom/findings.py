@@ -34,6 +34,7 @@ _PAIRED = frozenset(
         "Bronchiectasis",
         "Lung nodule",
         "Lung opacity",
+        "Pulmonary fibrotic sequela",
     }
 )
 """Findings that are mostly in both lungs."""
@@ -65,14 +66,14 @@ _AMOUNTS: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float,
     "Cardiomegaly": ((1.20, 1.25), (1.30, 1.40), (1.40, 1.55)),
     "Emphysema": ((7, 9), (12, 15), (15, 20)),
     "Atelectasis": ((16, 20), (26, 34), (34, 46)),
-    "Lung nodule": ((14, 18), (24, 30), (28, 36)),
+    "Lung nodule": ((16, 20), (26, 32), (30, 36)),
     "Lung opacity": ((30, 36), (44, 54), (52, 64)),
-    "Pulmonary fibrotic sequela": ((12, 16), (24, 32), (32, 42)),
+    "Pulmonary fibrotic sequela": ((14, 18), (32, 40), (40, 48)),
     "Pleural effusion": ((16, 20), (32, 42), (42, 60)),
     "Mosaic attenuation pattern": ((110, 130), (210, 250), (250, 300)),
-    "Peribronchial thickening": ((3, 3.6), (5.5, 6.5), (6.5, 8)),
-    "Consolidation": ((26, 30), (36, 44), (44, 54)),
-    "Bronchiectasis": ((4.5, 5.5), (8, 9.5), (9.5, 12)),
+    "Peribronchial thickening": ((3.2, 4), (7, 8.5), (8.5, 10)),
+    "Consolidation": ((28, 32), (42, 52), (50, 60)),
+    "Bronchiectasis": ((5, 6), (9, 10.5), (10.5, 12.5)),
     "Interlobular septal thickening": ((2, 2.6), (3.4, 4.4), (4.4, 5.6)),
 }
 
@@ -110,7 +111,7 @@ def draw_finding(label: str, rng: np.random.Generator, severity: Severity | None
 
 
 _COUNTS: dict[str, tuple[int, int, int]] = {
-    "Lung nodule": (3, 7, 9),
+    "Lung nodule": (4, 10, 12),
     "Lung opacity": (2, 4, 4),
     "Consolidation": (1, 2, 2),
     "Bronchiectasis": (2, 4, 4),
@@ -122,7 +123,7 @@ def _draw_lobes(
 ) -> tuple[tuple[Side, str], ...]:
     count = max(_COUNTS.get(label, (1, 1, 1))[SEVERITIES.index(severity)], len(sides))
     lobes = []
-    for number in range(9):
+    for number in range(12):
         side = sides[number % len(sides)]
         options = LOBES[side]
         if label in ("Bronchiectasis", "Consolidation"):

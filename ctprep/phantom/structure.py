@@ -12,13 +12,15 @@ from ctprep.phantom.trees import beside_artery, grow_tree
 
 
 def paint_nodules(canvas: Canvas, finding: Finding, chest: Chest, patient: Patient) -> None:
-    """Paint solid balls."""
+    """Paint solid, partly calcified balls."""
     rng = np.random.default_rng(finding.seed)
     for number, (side, lobe) in enumerate(finding.lobes):
         center = lobe_place(chest, side, lobe, rng)
         # The first is the largest, whose size the report gives.
         radius = finding.amount / 2 * (1.0 if number == 0 else float(rng.uniform(0.6, 0.95)))
-        ball(canvas, center, (radius, radius, radius), float(rng.uniform(25, 60)), mask=chest.lung)
+        ball(
+            canvas, center, (radius, radius, radius), float(rng.uniform(180, 350)), mask=chest.lung
+        )
 
 
 def paint_atelectasis(canvas: Canvas, finding: Finding, chest: Chest, patient: Patient) -> None:
@@ -30,7 +32,7 @@ def paint_atelectasis(canvas: Canvas, finding: Finding, chest: Chest, patient: P
         above = chest.above_mm[box]
         thick = finding.amount * 0.5
         slope = np.float32(rng.uniform(-0.2, 0.1))
-        wave = smooth_field(canvas, box, np.random.default_rng(finding.seed + 1), 60) * 3
+        wave = smooth_field(canvas, box, np.random.default_rng(finding.seed + 1), 60.0) * 3
         sheet = above - 0.5 * thick - 3 + slope * back + wave
         alpha = np.clip((thick / 2 - np.abs(sheet)) / canvas.pitch_mm + 0.5, 0, 1)
         middle = float(rng.uniform(12, 30)) + thick
@@ -47,7 +49,7 @@ def paint_fibrosis(canvas: Canvas, finding: Finding, chest: Chest, patient: Pati
     for side in finding.sides:
         sign = -1 if side == "right" else 1
         box = side_box(canvas, chest, side)
-        wave = smooth_field(canvas, box, np.random.default_rng(finding.seed + 1), 16)
+        wave = smooth_field(canvas, box, np.random.default_rng(finding.seed + 1), 16.0)
         _, _, up = canvas.axes(box)
         depth = (up - np.float32(body.lung_top - 18 - finding.amount)) + wave * 5
         apex = np.clip(depth / 4, 0, 1)
@@ -65,7 +67,7 @@ def paint_fibrosis(canvas: Canvas, finding: Finding, chest: Chest, patient: Pati
                 start[1] + share * (hilum[1] - start[1]) + float(rng.normal(0, 8)),
                 start[2] + share * (hilum[2] + 10 - start[2]),
             )
-            tube(canvas, start, kink, 1.5 + finding.amount / 12, 10, mask=chest.lung)
+            tube(canvas, start, kink, 1.5 + finding.amount / 12, 10.0, mask=chest.lung)
 
 
 def paint_peribronchial(canvas: Canvas, finding: Finding, chest: Chest, patient: Patient) -> None:
@@ -77,7 +79,7 @@ def paint_peribronchial(canvas: Canvas, finding: Finding, chest: Chest, patient:
             for start, end, radius in zip(tree.starts, tree.ends, tree.radii_mm, strict=True)
         ]
         for start, end, radius in lines:
-            tube(canvas, start, end, radius * 0.8 + finding.amount, 35, mask=chest.lung)
+            tube(canvas, start, end, radius * 0.8 + finding.amount, 35.0, mask=chest.lung)
         for start, end, radius in lines:
             tube(canvas, start, end, radius * 0.75, AIR, mask=chest.lung)
 
@@ -90,15 +92,15 @@ def paint_bronchiectasis(canvas: Canvas, finding: Finding, chest: Chest, patient
         hilum = np.asarray(HILUM[side])
         aim = np.asarray(center) - hilum
         lines = []
-        for _ in range(7):
-            start = hilum + aim * rng.uniform(0.45, 0.7) + rng.normal(0, 12, 3)
-            end = hilum + aim * rng.uniform(1.1, 1.4) + rng.normal(0, 16, 3)
+        for _ in range(9):
+            start = hilum + aim * rng.uniform(0.5, 0.8) + rng.normal(0, 18, 3)
+            end = hilum + aim * rng.uniform(1.0, 1.4) + rng.normal(0, 24, 3)
             radius = finding.amount * float(rng.uniform(0.75, 1.15))
             lines.append((tuple(start.tolist()), tuple(end.tolist()), radius))
         for start, end, radius in lines:
-            tube(canvas, start, end, radius + 2.6, 20, mask=chest.lung)
+            tube(canvas, start, end, radius + 2.4, 0.0, mask=chest.lung)
         for start, end, radius in lines:
-            tube(canvas, start, end, radius, -985, mask=chest.lung)
+            tube(canvas, start, end, radius, -985.0, mask=chest.lung)
 
 
 def paint_septa(canvas: Canvas, finding: Finding, chest: Chest, patient: Patient) -> None:
@@ -106,7 +108,7 @@ def paint_septa(canvas: Canvas, finding: Finding, chest: Chest, patient: Patient
     rng = np.random.default_rng(finding.seed)
     for side in finding.sides:
         box = side_box(canvas, chest, side)
-        wall, _ = cell_field(canvas, box, np.random.default_rng(finding.seed), 25)
+        wall, _ = cell_field(canvas, box, np.random.default_rng(finding.seed), 25.0)
         half = max(finding.amount / 2, canvas.pitch_mm / 2)
         alpha = np.clip((half - wall) / canvas.pitch_mm + 0.5, 0, 1)
         alpha *= np.float32(min(1.0, finding.amount / 2 / half))

@@ -73,11 +73,11 @@ def paint_trees(canvas: Canvas, patient: Patient, chest: Chest) -> None:
             tree.starts, tree.ends, tree.radii_mm, tree.levels, strict=True
         ):
             first, last = _point(start), _point(end)
-            tube(canvas, first, last, float(radius), 40, mask=chest.lung)
+            tube(canvas, first, last, float(radius), 40.0, mask=chest.lung)
             if level < 2:
                 first, last = beside_artery(start), beside_artery(end)
                 wide = float(radius)
-                tube(canvas, first, last, wide, -150, mask=chest.lung, strength=0.8)
+                tube(canvas, first, last, wide, -150.0, mask=chest.lung, strength=0.8)
                 tube(canvas, first, last, 0.75 * wide, AIR, mask=chest.lung)
 
 
