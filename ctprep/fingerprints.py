@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ctprep.report import beside
-from ctprep.store.columns import write_atomically
 from ctprep.store.errors import SourceError
 
 
@@ -48,7 +47,10 @@ class Fingerprints:
     def tidy(self) -> None:
         """Write the file anew, a line a volume."""
         lines = (json.dumps([scan_id, *entry]) + "\n" for scan_id, entry in self._known.items())
-        write_atomically(self._path, "".join(lines).encode())
+        # Always the same name, so that a killed run's is overwritten by the next.
+        partial = self._path.with_name(f".{self._path.name}.partial")
+        partial.write_text("".join(lines))
+        partial.replace(self._path)
 
 
 def fingerprint_files(paths: Sequence[Path]) -> str:

@@ -1,0 +1,183 @@
+"""Compress: a hi-fi store into a JPEG store, and what that has cost each volume."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int16, UInt8
+
+from ctprep.engine import Item, refused, run
+from ctprep.quality import write_measured
+from ctprep.report import recorded
+from ctprep.store.attributes import LUNG, StoreAttributes, VolumeAttributes, Window
+from ctprep.store.errors import CtError, StoreError, located
+from ctprep.store.store import VolumeStore
+from ctprep.versions import installed_versions, jpeg_encoder
+from ctprep.window import to_gray
+
+PEAK_BYTES_A_VOXEL = 6
+"""HU, gray, decoded gray and both encoded forms."""
+PROCESS_BYTES = 200 * 2**20
+"""What a worker needs before it holds any voxel."""
+
+
+@dataclass(frozen=True)
+class CompressJob:
+    """One volume of the hi-fi store."""
+
+    scan_id: str
+    peak_bytes: int
+
+    @property
+    def name(self) -> str:
+        """The volume, by its scan id."""
+        return self.scan_id
+
+
+@dataclass(frozen=True)
+class CompressSettings:
+    """What holds for every volume of a run."""
+
+    hifi: Path
+    jpeg: Path
+    window: Window
+    dry_run: bool
+
+
+def compress_store(
+    hifi: Path,
+    jpeg: Path,
+    *,
+    quality: int = 90,
+    window: Window = LUNG,
+    workers: int = 1,
+    encode_at: Literal["resampled", "native"] = "resampled",
+    scheduler: str | None = None,
+    dry_run: bool = False,
+) -> Iterator[Item]:
+    """Window and JPEG-compress every volume, and measure what was kept.
+
+    Run again, it does only what is missing or has changed. At the end it writes the catalog, and
+    `<jpeg store>.report.jsonl` beside the store.
+
+    Args:
+        hifi: store of HU volumes.
+        jpeg: store to make, or to finish.
+        quality: JPEG quality, 1 to 100.
+        window: HU that become gray 0 to 255; padding becomes 0.
+        workers: processes; 1 stays in this one.
+        encode_at: `resampled`; slices on their native sampling are no longer in a hi-fi store.
+        scheduler: address of a running dask cluster to use instead.
+        dry_run: write nothing.
+
+    Yields:
+        What became of each volume; a damaged one is refused, and the others go on.
+
+    Raises:
+        StoreError: `hifi` is no hi-fi store, both paths are one, or `encode_at` is `native`.
+        StoreMismatchError: `jpeg` is there with other parameters.
+    """
+    if encode_at == "native":
+        raise StoreError(
+            "a hi-fi store no longer has the native slices",
+            mend="ingest the source into a JPEG store, with `native`",
+        )
+    if hifi.resolve() == jpeg.resolve():
+        raise StoreError(
+            "the store to read is the store to write", mend="give the JPEG store its own path"
+        )
+    source = VolumeStore.open(hifi, kind="hifi")
+    settings = CompressSettings(hifi, jpeg, window, dry_run)
+    if not dry_run or jpeg.exists():
+        target = VolumeStore.create(
+            jpeg,
+            StoreAttributes(
+                kind="jpeg",
+                grid=source.attributes.grid,
+                orientation=source.attributes.orientation,
+                hu_range=source.attributes.hu_range,
+                window=window,
+                quality=quality,
+                encode_at=encode_at,
+                encoder=jpeg_encoder(),
+                versions=installed_versions(),
+            ),
+        )
+    voxels = int(np.prod(source.attributes.grid.shape))
+    peak_bytes = PROCESS_BYTES + PEAK_BYTES_A_VOXEL * voxels
+    jobs = (CompressJob(scan_id, peak_bytes) for scan_id in source.scan_ids())
+    work = partial(compress_volume, settings=settings)
+    items = run(work, jobs, workers=1 if dry_run else workers, scheduler=scheduler)
+    if dry_run:
+        yield from items
+        return
+    yield from recorded(items, jpeg)
+    target.write_catalog()
+
+
+def compress_volume(job: CompressJob, settings: CompressSettings) -> Item:
+    """Compress one volume, unless the JPEG store has it already.
+
+    Args:
+        job: the volume.
+        settings: those of the run.
+
+    Returns:
+        What became of it; a volume that cannot be read is a refused item.
+    """
+    began = time.perf_counter()
+    try:
+        with located(job.scan_id):
+            return _compress(job, settings, began)
+    except CtError as error:
+        seconds = time.perf_counter() - began
+        return refused(job.name, error, scan_id=job.scan_id, seconds=seconds)
+
+
+def _compress(job: CompressJob, settings: CompressSettings, began: float) -> Item:
+    hifi = VolumeStore.open(settings.hifi)
+    attributes = hifi.read_attributes(job.scan_id)
+    if settings.jpeg.exists() and _is_current(settings.jpeg, attributes):
+        return Item("unchanged", job.name, job.scan_id, seconds=time.perf_counter() - began)
+    if settings.dry_run:
+        return Item("planned", job.name, job.scan_id, seconds=time.perf_counter() - began)
+    gray = window_volume(hifi.read(job.scan_id), settings.window, attributes)
+    nbytes = write_measured(VolumeStore.open(settings.jpeg), gray, gray, attributes)
+    return Item("stored", job.name, job.scan_id, nbytes=nbytes, seconds=time.perf_counter() - began)
+
+
+def _is_current(jpeg: Path, attributes: VolumeAttributes) -> bool:
+    store = VolumeStore.open(jpeg)
+    if attributes.scan_id not in store:
+        return False
+    try:
+        stored = store.read_attributes(attributes.scan_id)
+    except StoreError:
+        # A damaged volume is as good as none: it will be replaced.
+        return False
+    # A run killed between writing and measuring leaves a volume without figures.
+    return stored.quality is not None and attributes == stored.model_copy(update={"quality": None})
+
+
+def window_volume(
+    hu: Int16[np.ndarray, "slice row column"], window: Window, attributes: VolumeAttributes
+) -> UInt8[np.ndarray, "slice row column"]:
+    """Window a stored volume, with its padding at gray 0.
+
+    Air at the padding's -1024 HU is a gray of its own in most windows; padding is not air.
+
+    Args:
+        hu: the volume, on its store's grid.
+        window: HU that are kept.
+        attributes: those of the volume; `content` tells scan from padding.
+    """
+    gray = np.zeros(hu.shape, np.uint8)
+    # Without `content` nothing is known to be padding.
+    bounds = attributes.content or tuple((0, length) for length in hu.shape)
+    box = tuple(slice(begin, end) for begin, end in bounds)
+    gray[box] = to_gray(hu[box], window)
+    return gray

@@ -1,0 +1,186 @@
+"""Ingest: every scan of a source onto one grid, into a store; nothing is lost without a row."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from ctprep.engine import Item, refused, run
+from ctprep.fingerprints import Fingerprints, fingerprint_files
+from ctprep.ingest_volume import Job, Settings, ingest_volume, stored_attributes
+from ctprep.native import NativeJpeg, native_store_attributes
+from ctprep.report import recorded
+from ctprep.roster import Roster
+from ctprep.sources.discover import discover
+from ctprep.sources.source import Found, Refused
+from ctprep.store.attributes import Grid, StoreAttributes
+from ctprep.store.errors import SourceError, StoreError, located
+from ctprep.store.store import VolumeStore
+from ctprep.versions import installed_versions
+
+
+def ingest(
+    source: Path,
+    store: Path,
+    *,
+    grid: Grid,
+    key: bytes,
+    hu_policy: str = "auto",
+    hu_range: tuple[int, int] = (-1024, 3071),
+    scans: Path | None = None,
+    workers: int = 1,
+    tolerant: bool = False,
+    scheduler: str | None = None,
+    dry_run: bool = False,
+    native: NativeJpeg | None = None,
+) -> Iterator[Item]:
+    """Read every scan of a source, and store what can be stored.
+
+    Run again, it does only what is missing or has changed: a volume is left alone if it was made
+    from files of the same SHA-256 with the same parameters. Files whose size and time have not
+    changed are not read for that. At the end it writes the catalog, and `<store>.report.jsonl`
+    beside the store.
+
+    With worker processes, a script must call this under `if __name__ == "__main__":`.
+
+    Args:
+        source: folder, or file, with scans.
+        store: store to make, or to finish.
+        grid: common sampling.
+        key: key of the pseudonyms (`ctprep.pseudonym.load_key`).
+        hu_policy: whether slope and intercept are applied: auto, rescale or already.
+        hu_range: HU kept, lowest and highest.
+        scans: scan table; without it scans are named by file name or pseudonym. Its paths are
+            relative to `source`, or to the table's folder where they exist there only.
+        workers: processes; 1 stays in this one.
+        tolerant: mend what can be mended, and say so.
+        scheduler: address of a running dask cluster to use instead.
+        dry_run: write nothing.
+        native: make a JPEG store instead, compressing the slices before they are resampled.
+
+    Yields:
+        What became of each input, as it is finished: stored, unchanged, refused, or planned in a
+        dry run.
+
+    Raises:
+        SourceError: `source` is not there, or there is nothing in it.
+        StoreMismatchError: `store` is there with other parameters.
+        TableError: the scan table breaks its schema.
+    """
+    _check_places(source, store)
+    roster = Roster(source, scans, key)
+    settings = Settings(store, grid, hu_policy, hu_range, tolerant, native, dry_run)
+    target = _open_target(settings)
+    work = partial(ingest_volume, settings=settings)
+    plan = _Plan(source, roster, settings, target, scans)
+    finished = run(work, plan.jobs(), workers=1 if dry_run else workers, scheduler=scheduler)
+    if dry_run or target is None:
+        yield from plan.with_settled(finished)
+        return
+    yield from recorded(plan.with_settled(finished), store)
+    plan.fingerprints.tidy()
+    target.write_catalog()
+
+
+def _check_places(source: Path, store: Path) -> None:
+    if not source.exists():
+        raise SourceError(
+            "there is no such source", verdict="absent", mend="check the path", where=source.name
+        )
+    if store.resolve().is_relative_to(source.resolve()):
+        raise StoreError(
+            "the store would lie inside its own source",
+            mend="put the store beside the source folder, not into it",
+            where=store.name,
+        )
+
+
+def _open_target(settings: Settings) -> VolumeStore | None:
+    if settings.dry_run and not settings.store.exists():
+        return None
+    attributes = StoreAttributes(
+        kind="hifi",
+        grid=settings.grid,
+        hu_range=settings.hu_range,
+        versions=installed_versions(),
+    )
+    if settings.native is not None:
+        attributes = native_store_attributes(settings.native, settings.grid, settings.hu_range)
+    return VolumeStore.create(settings.store, attributes)
+
+
+class _Plan:
+    """What is left to do; inputs that need no work are settled on the way."""
+
+    def __init__(
+        self,
+        source: Path,
+        roster: Roster,
+        settings: Settings,
+        target: VolumeStore | None,
+        scans: Path | None,
+    ) -> None:
+        self.fingerprints = Fingerprints(settings.store)
+        self._source, self._roster, self._settings = source, roster, settings
+        # Names are relative to the folder, also where the source is a single file.
+        self._root = source if source.is_dir() else source.parent
+        self._target = target
+        self._table = None if scans is None else scans.resolve()
+        self._settled: list[Item] = []
+        self._pending: dict[str, str] = {}
+
+    def jobs(self) -> Iterator[Job]:
+        """Yield what a worker has to look at."""
+        for entry in discover(self._source, tolerant=self._settings.tolerant):
+            if self._table is not None and self._table == (self._root / entry.name).resolve():
+                continue
+            settled = self._settle(entry)
+            if isinstance(settled, Item):
+                self._settled.append(settled)
+            else:
+                yield settled
+        self._settled += [
+            refused(
+                row.path,
+                SourceError(
+                    "the scan table lists it, but no scan was found there",
+                    verdict="listed-but-absent",
+                    mend="fetch the file, or remove its row from the scan table",
+                ),
+                scan_id=row.scan_id,
+            )
+            for row in self._roster.absent()
+        ]
+
+    def with_settled(self, finished: Iterator[Item]) -> Iterator[Item]:
+        """Merge what the engine finished with what needed no work."""
+        for item in finished:
+            if item.status in ("stored", "unchanged") and item.scan_id and self._target:
+                made_from = self._target.read_attributes(item.scan_id).source_sha256
+                fingerprint = self._pending.pop(item.scan_id)
+                self.fingerprints.remember(item.scan_id, fingerprint, made_from)
+            yield from self._drain()
+            yield item
+        yield from self._drain()
+
+    def _drain(self) -> Iterator[Item]:
+        settled, self._settled = self._settled, []
+        yield from settled
+
+    def _settle(self, entry: Found | Refused) -> Item | Job:
+        if isinstance(entry, Refused):
+            error = SourceError(entry.what, verdict=entry.verdict, mend=entry.mend)
+            return refused(entry.name, error, scan_id=self._roster.listed(entry.name))
+        try:
+            with located(entry.name):
+                job = Job(entry, self._roster.identify(entry))
+                fingerprint = fingerprint_files(entry.paths)
+        except SourceError as error:
+            return refused(entry.name, error)
+        if self._target is not None:
+            attributes = stored_attributes(self._target, job, self._settings)
+            if attributes and self.fingerprints.match(
+                job.scan_id, fingerprint, attributes.source_sha256
+            ):
+                return Item("unchanged", job.name, job.scan_id)
+        self._pending[job.scan_id] = fingerprint
+        return job

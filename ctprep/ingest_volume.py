@@ -1,0 +1,152 @@
+"""Ingest of one volume, as a worker does it: read, bring onto the grid, write."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ctprep.compress import window_volume
+from ctprep.engine import Item, refused
+from ctprep.fingerprints import hash_files
+from ctprep.geometry import to_canonical
+from ctprep.native import NativeJpeg, native_gray
+from ctprep.quality import write_measured
+from ctprep.resample import content_box, to_grid
+from ctprep.roster import Identity
+from ctprep.sources.read import read
+from ctprep.sources.source import Found, Read
+from ctprep.store.attributes import Grid, VolumeAttributes
+from ctprep.store.errors import CtError, StoreError, located
+from ctprep.store.store import VolumeStore
+from ctprep.versions import installed_versions
+
+Parameters = dict[str, str | int | float | bool | None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One found scan, and what it will be called."""
+
+    found: Found
+    identity: Identity
+
+    @property
+    def name(self) -> str:
+        """The scan, relative to the source."""
+        return self.found.name
+
+    @property
+    def scan_id(self) -> str:
+        """The volume's place in the store."""
+        return self.identity.scan_id
+
+    @property
+    def peak_bytes(self) -> int:
+        """Memory to read and resample it."""
+        return self.found.peak_bytes
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for every volume of a run."""
+
+    store: Path
+    grid: Grid
+    hu_policy: str
+    hu_range: tuple[int, int]
+    tolerant: bool
+    native: NativeJpeg | None = None
+    """Compress the native slices, into a JPEG store; None writes a hi-fi store."""
+    dry_run: bool = False
+
+    @property
+    def parameters(self) -> Parameters:
+        """What determines the voxels besides the source and the store's own attributes."""
+        return {"hu_policy": self.hu_policy, "tolerant": self.tolerant}
+
+
+def ingest_volume(job: Job, settings: Settings) -> Item:
+    """Store one scan, unless the store has it already.
+
+    Args:
+        job: the scan.
+        settings: those of the run.
+
+    Returns:
+        What became of it; a fault of the scan is a refused item.
+    """
+    began = time.perf_counter()
+    try:
+        with located(job.name):
+            return _ingest(job, settings, began)
+    except CtError as error:
+        seconds = time.perf_counter() - began
+        return refused(job.name, error, scan_id=job.scan_id, seconds=seconds)
+
+
+def stored_attributes(store: VolumeStore, job: Job, settings: Settings) -> VolumeAttributes | None:
+    """Give the attributes of the job's volume, if it was made with the same parameters.
+
+    Whether it was made from the same files is left to ask.
+    """
+    if job.scan_id not in store:
+        return None
+    try:
+        attributes = store.read_attributes(job.scan_id)
+    except StoreError:
+        # A damaged volume is as good as none: it will be replaced.
+        return None
+    same = (
+        attributes.parameters == settings.parameters
+        and attributes.patient_id == job.identity.patient_id
+        and attributes.source_format == job.found.format
+    )
+    return attributes if same else None
+
+
+def _ingest(job: Job, settings: Settings, began: float) -> Item:
+    store = None
+    if settings.store.exists() or not settings.dry_run:
+        store = VolumeStore.open(settings.store)
+    if store is not None:
+        attributes = stored_attributes(store, job, settings)
+        if attributes and attributes.source_sha256 == hash_files(job.found.paths):
+            seconds = time.perf_counter() - began
+            return Item("unchanged", job.name, job.scan_id, seconds=seconds)
+    if store is None or settings.dry_run:
+        return Item("planned", job.name, job.scan_id, seconds=time.perf_counter() - began)
+    scan = read(job.found, hu_policy=settings.hu_policy, tolerant=settings.tolerant)
+    nbytes = _write(store, job, scan, settings)
+    return Item(
+        "stored",
+        job.name,
+        job.scan_id,
+        mends=scan.mends,
+        nbytes=nbytes,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _write(store: VolumeStore, job: Job, scan: Read, settings: Settings) -> int:
+    canonical = to_canonical(scan.volume)
+    lowest, highest = settings.hu_range
+    gridded = to_grid(canonical, settings.grid, hu_range=(float(lowest), float(highest)))
+    attributes = VolumeAttributes(
+        scan_id=job.scan_id,
+        patient_id=job.identity.patient_id,
+        source_format=job.found.format,
+        source_sha256=scan.source_sha256,
+        parameters=settings.parameters,
+        original=scan.original,
+        affine_ras=gridded.affine_ras.tolist(),
+        content=content_box(canonical, settings.grid),
+        hu=scan.hu,
+        acquisition=scan.acquisition,
+        verdicts=scan.verdicts,
+        mends=scan.mends,
+        versions=installed_versions(),
+    )
+    if settings.native is None:
+        return store.write(job.scan_id, gridded.hu, attributes)
+    gray = native_gray(canonical, settings.grid, settings.native)
+    clean = window_volume(gridded.hu, settings.native.window, attributes)
+    return write_measured(store, gray, clean, attributes)

@@ -1,0 +1,122 @@
+"""The roster: which scan id and which patient every found scan has."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ctprep.pseudonym import patient_pseudonym, scan_pseudonym
+from ctprep.sources.source import Found
+from ctprep.store.columns import to_scan_id
+from ctprep.store.errors import SourceError, TableError
+from ctprep.store.tables import ScanRow, read_scans
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a scan is called in the store, and whose it is."""
+
+    scan_id: str
+    patient_id: str
+
+
+class Roster:
+    """Names scans by the scan table, or by pseudonyms where there is none.
+
+    Without a table a DICOM series gets a keyed pseudonym, any other scan the slug of its file
+    name, and the patient a keyed pseudonym of PatientID or file name.
+
+    Args:
+        source: folder, or file, of the scans.
+        scans: scan table; its paths are relative to `source`, or to the table's own folder where
+            they exist there only. None names by pseudonyms.
+        key: key of the pseudonyms.
+
+    Raises:
+        TableError: the table breaks its schema, or two rows name the same file.
+    """
+
+    def __init__(self, source: Path, scans: Path | None, key: bytes) -> None:
+        # Names and paths are relative to the folder, also where the source is a single file.
+        self._root = (source if source.is_dir() else source.parent).resolve()
+        self._key = key
+        self._rows = None if scans is None else _rows_by_place(self._root, scans)
+        self._names: dict[str, str] = {}
+        self._met: set[str] = set()
+
+    def identify(self, found: Found) -> Identity:
+        """Name a scan.
+
+        Raises:
+            SourceError: `not-listed` in the table, or `duplicate-scan-id`.
+        """
+        identity = self._by_pseudonym(found) if self._rows is None else self._by_table(found)
+        first = self._names.setdefault(identity.scan_id, found.name)
+        if first != found.name:
+            raise SourceError(
+                f"scan id {identity.scan_id} is taken by {first}",
+                verdict="duplicate-scan-id",
+                mend="give each its own scan id in a scan table (--scans)",
+                where=found.name,
+            )
+        return identity
+
+    def listed(self, name: str) -> str | None:
+        """Give the scan id of a listed path that yielded no scan, and count it as met.
+
+        Args:
+            name: path relative to the source.
+        """
+        row = self._row_above(self._root / name)
+        return None if row is None else row.scan_id
+
+    def absent(self) -> Iterator[ScanRow]:
+        """Yield the rows of the table that nothing was found for, once all is identified."""
+        for row in (self._rows or {}).values():
+            if row.scan_id not in self._met:
+                yield row
+
+    def _by_table(self, found: Found) -> Identity:
+        row = self._row_above(found.paths[0].resolve())
+        if row is None:
+            raise SourceError(
+                "the scan table does not list it",
+                verdict="not-listed",
+                mend="add a row to the scan table, or move the scan out of the source",
+                where=found.name,
+            )
+        return Identity(row.scan_id, row.patient_id)
+
+    def _row_above(self, place: Path) -> ScanRow | None:
+        # A row may name the folder of a series instead of each of its files.
+        for candidate in (place, *place.parents):
+            row = (self._rows or {}).get(candidate)
+            if row is not None:
+                self._met.add(row.scan_id)
+                return row
+        return None
+
+    def _by_pseudonym(self, found: Found) -> Identity:
+        patient_id = patient_pseudonym(self._key, found.patient_key)
+        if found.format == "dicom":
+            return Identity(scan_pseudonym(self._key, found.key), patient_id)
+        try:
+            return Identity(to_scan_id(found.paths[0].name), patient_id)
+        except TableError:
+            # A name without a usable letter still deserves a volume.
+            return Identity(scan_pseudonym(self._key, found.key), patient_id)
+
+
+def _rows_by_place(root: Path, scans: Path) -> dict[Path, ScanRow]:
+    rows: dict[Path, ScanRow] = {}
+    for row in read_scans(scans):
+        place, beside_table = (root / row.path).resolve(), (scans.parent / row.path).resolve()
+        if not place.exists() and beside_table.exists():
+            place = beside_table
+        if place in rows:
+            raise TableError(
+                f"scans {rows[place].scan_id!r} and {row.scan_id!r} name the same file",
+                mend="give each scan its own file or folder",
+                where=scans.name,
+            )
+        rows[place] = row
+    return rows
