@@ -131,6 +131,9 @@ def filter_reports(
     reports: Annotated[Path, typer.Argument(help="CSV or Parquet, a report a row.")],
     table: Annotated[Path, typer.Argument(help="Parquet table to write.")],
     backend: Annotated[str, typer.Option(help="Who decides which sentences stay.")] = "rules",
+    scans: Annotated[
+        Path | None, typer.Option(help="CSV of scans; reports of others are left out.")
+    ] = None,
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -145,27 +148,24 @@ def filter_reports(
 
     start_logging(verbose)
     with mendable():
-        flagged = count = kept = sentences = 0
-        results = report_filter.filter_reports(reports, table, backend=backend)
+        counts = {"filtered": 0, "unlisted": 0, "refused": 0}
+        kept = sentences = 0
+        results = report_filter.filter_reports(reports, table, backend=backend, scan_table=scans)
         for result in follow(results, "filter-reports"):
-            count += 1
-            flagged += bool(result.flags)
+            counts[result.status] += 1
             kept += len(result.kept_sentences)
             sentences += result.sentence_count
-        summary = {
-            "reports": count,
-            "sentences": sentences,
-            "kept": kept,
-            "flagged": flagged,
-            "table": str(table),
-        }
+            if result.status == "refused":
+                typer.echo(
+                    f"refused {result.scan_id}: {result.what}\n  mend:  {result.mend}", err=True
+                )
         if as_json:
-            typer.echo(json.dumps(summary))
+            typer.echo(json.dumps({**counts, "sentences": sentences, "kept": kept}))
         else:
-            typer.echo(
-                f"filtered {count} reports: {kept} of {sentences} sentences kept, "
-                f"{flagged} reports flagged, in {table}"
-            )
+            told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+            typer.echo(f"filter-reports: {told}; {kept} of {sentences} sentences kept")
+    if counts["refused"]:
+        raise typer.Exit(EXIT_REFUSALS)
 
 
 @app.command()

@@ -107,7 +107,7 @@ class CompressionQuality(Attributes):
 class VolumeAttributes(Attributes):
     """Attributes of one volume: provenance, without anything that identifies a person."""
 
-    scan_id: str = Field(pattern=r"^[a-z0-9._-]{1,128}$")
+    scan_id: str = Field(pattern=r"^[a-z0-9_-][a-z0-9._-]{0,127}$")
     patient_id: str
     """Pseudonym or manifest id; what splits and bootstraps group by."""
     source_format: str
