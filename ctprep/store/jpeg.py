@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import simplejpeg
@@ -86,7 +86,7 @@ class JpegCodec(ArrayBytesCodec):
     quality: int = DEFAULT_QUALITY
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
+    def from_dict(cls, data: dict[str, Any]) -> "JpegCodec":
         """Read the codec from an array's metadata.
 
         Raises:
@@ -114,7 +114,7 @@ class JpegCodec(ArrayBytesCodec):
     def _decode_sync(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
         _check_chunk(chunk_spec)
         gray = np.empty(chunk_spec.shape, np.uint8)
-        decode_gray(memoryview(chunk_data.as_numpy_array()), gray)
+        decode_gray(chunk_data.to_bytes(), gray)
         return chunk_spec.prototype.nd_buffer.from_numpy_array(gray)
 
     async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:

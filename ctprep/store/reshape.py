@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, Self
+from typing import Any
 
 from zarr.abc.codec import ArrayArrayCodec
 from zarr.core.array_spec import ArraySpec
@@ -88,7 +88,7 @@ class ReshapeCodec(ArrayArrayCodec):
     shape: tuple[Size, ...]
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
+    def from_dict(cls, data: dict[str, Any]) -> "ReshapeCodec":
         """Read the codec from an array's metadata.
 
         Raises:

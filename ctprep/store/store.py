@@ -3,7 +3,7 @@
 import json
 import time
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -50,7 +50,7 @@ class VolumeStore:
         self.attributes = attributes
 
     @classmethod
-    def create(cls, path: Path, attributes: StoreAttributes) -> Self:
+    def create(cls, path: Path, attributes: StoreAttributes) -> "VolumeStore":
         """Make a store, or open the one that is there if its parameters are the same.
 
         What killed writers have left in it is removed.
@@ -77,7 +77,7 @@ class VolumeStore:
         return store
 
     @classmethod
-    def open(cls, path: Path, *, kind: Kind | None = None) -> Self:
+    def open(cls, path: Path, *, kind: Kind | None = None) -> "VolumeStore":
         """Open a store.
 
         Args:
