@@ -11,16 +11,17 @@ from ctprep.store.attributes import PAD_HU, HuDecision
 from ctprep.store.errors import NotFiniteError, SourceError
 
 Policy = Literal["auto", "rescale", "already"]
+Number = int | float
 INT16 = np.iinfo(np.int16)
 
 
 def decide_hu(
     stored: Shaped[np.ndarray, "slice row column"],
-    slope: float | Sequence[float],
-    intercept: float | Sequence[float],
+    slope: Number | Sequence[Number],
+    intercept: Number | Sequence[Number],
     policy: str,
     *,
-    padding: float | None = None,
+    padding: Number | None = None,
 ) -> tuple[Int16[np.ndarray, "slice row column"], HuDecision]:
     """Turn stored values into HU, unless they are HU already.
 
@@ -64,7 +65,7 @@ def _decide(
     slopes: Float64[np.ndarray, "slice"],
     intercepts: Float64[np.ndarray, "slice"],
     policy: Policy,
-    padding: float | None,
+    padding: Number | None,
 ) -> HuDecision:
     slope, intercept = float(np.median(slopes)), float(np.median(intercepts))
 
@@ -111,7 +112,7 @@ def _check_stored(stored: Shaped[np.ndarray, "slice row column"]) -> None:
             )
 
 
-def _one_a_slice(value: float | Sequence[float], slices: int) -> Float64[np.ndarray, "slice"]:
+def _one_a_slice(value: Number | Sequence[Number], slices: int) -> Float64[np.ndarray, "slice"]:
     values = np.broadcast_to(np.asarray(value, np.float64), (slices,))
     if not np.isfinite(values).all():
         raise NotFiniteError(

@@ -8,7 +8,7 @@ from jaxtyping import Shaped
 
 AIR_HU = -1100
 """Below it nothing is physical: padding, or values that are no HU."""
-LUNG_HU = (-950, -500)
+LUNG_HU = (-920, -600)
 FAT_HU = -30
 """Air, lung and fat lie below, and every CT of a body has some of them."""
 SOFT_HU = (-200, 300)
@@ -20,8 +20,8 @@ MAX_BELOW_AIR = 0.05
 """Share that noise and lossy compression may push below air; double rescaling pushes more."""
 MIN_FIT = 0.6
 """Share of voxels that must be air, lung, fat or soft tissue; the rest is contrast and bone."""
-MIN_LUNG = 0.07
-"""Lung as a share of lung and soft tissue; chests have above 0.15, abdomens below 0.05."""
+MIN_LUNG = 0.1
+"""Lung as a share of lung and soft tissue; real chests had above 0.12, an abdomen 0.08."""
 SAMPLE_VOXELS = 2_000_000
 
 
@@ -96,7 +96,7 @@ def measure_tissues(hu: Shaped[np.ndarray, "sample"]) -> Tissues:
         values, counts = np.unique(below, return_counts=True)
         hu = hu[hu != values[counts.argmax()]]
     if not hu.size:
-        return Tissues(1, 0, 0, 0, 0)
+        return Tissues(1.0, 0.0, 0.0, 0.0, 0.0)
     light = _share(hu, AIR_HU, FAT_HU)
     return Tissues(
         below_air=float(np.mean(hu < AIR_HU)),
@@ -107,5 +107,5 @@ def measure_tissues(hu: Shaped[np.ndarray, "sample"]) -> Tissues:
     )
 
 
-def _share(hu: Shaped[np.ndarray, "sample"], low: float, high: float) -> float:
+def _share(hu: Shaped[np.ndarray, "sample"], low: int | float, high: int | float) -> float:
     return float(np.mean((hu >= low) & (hu < high)))

@@ -80,6 +80,8 @@ def _resample_slab(
     resampler.SetDefaultPixelValue(float(PAD_HU))
     # Straight to int16 it would truncate.
     resampler.SetOutputPixelType(ITK.sitkFloat32)
-    slab = ITK.GetArrayViewFromImage(resampler.Execute(source))
-    rounded: Int16[np.ndarray, "slice row column"] = np.rint(slab).astype(np.int16)
+    slab = resampler.Execute(source)
+    # The view dangles once its image is gone, so `slab` must outlive it.
+    view = ITK.GetArrayViewFromImage(slab)
+    rounded: Int16[np.ndarray, "slice row column"] = np.rint(view).astype(np.int16)
     return rounded

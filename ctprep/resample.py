@@ -11,6 +11,7 @@ from ctprep.volume import Volume
 
 FLOAT32_HAIR = 1e-7
 """Relative error that a spacing takes on when a header stores it in single precision."""
+Number = int | float
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
@@ -55,7 +56,7 @@ class AxisPlan:
         return low, high, (position - low).astype(np.float32)
 
 
-def to_grid(volume: Volume, grid: Grid, *, hu_range: tuple[float, float]) -> Volume:
+def to_grid(volume: Volume, grid: Grid, *, hu_range: tuple[Number, Number]) -> Volume:
     """Clip, resample and crop or pad a volume to a grid, centered.
 
     Trilinear with half-pixel centers, clamped at the border, without anti-aliasing. The axes are
@@ -156,10 +157,10 @@ def _undo_float32(spacing_mm: float) -> float:
 
 
 def _resample_into(
-    out: Int16[np.ndarray, "slice row column"],
+    out: Int16[np.ndarray, "kept_slice kept_row kept_column"],
     hu: Int16[np.ndarray, "slice row column"] | Float32[np.ndarray, "slice row column"],
     plans: tuple[AxisPlan, AxisPlan, AxisPlan],
-    hu_range: tuple[float, float],
+    hu_range: tuple[Number, Number],
 ) -> None:
     slices, rows, columns = plans
     low, high, weight = slices.samples()
@@ -183,7 +184,7 @@ class _PlaneCache:
         hu: Int16[np.ndarray, "slice row column"] | Float32[np.ndarray, "slice row column"],
         rows: AxisPlan,
         columns: AxisPlan,
-        hu_range: tuple[float, float],
+        hu_range: tuple[Number, Number],
     ) -> None:
         self._hu = hu
         self._rows = rows.samples()

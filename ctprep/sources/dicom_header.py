@@ -3,8 +3,9 @@
 import logging
 import warnings
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
@@ -77,12 +78,11 @@ def looks_like_dicom(start: bytes) -> bool:
     return start[MAGIC_OFFSET : MAGIC_OFFSET + 4] == MAGIC or start[:2] in RAW_STARTS
 
 
-def read_header(path: Path, file: BinaryIO | None = None) -> Header | None:
+def read_header(path: Path) -> Header | None:
     """Read the header of a file, without its pixels.
 
     Args:
         path: the file.
-        file: its content, if it is at hand.
 
     Returns:
         The header; None if this is no DICOM data set.
@@ -90,7 +90,7 @@ def read_header(path: Path, file: BinaryIO | None = None) -> Header | None:
     Raises:
         SourceError: an element cannot be understood (`bad-header`).
     """
-    dataset = read_dataset(file or path, specific_tags=list(TAGS), stop_before_pixels=True)
+    dataset = read_dataset(path, specific_tags=list(TAGS), stop_before_pixels=True)
     if dataset is None:
         return None
     with warnings.catch_warnings():
@@ -98,7 +98,7 @@ def read_header(path: Path, file: BinaryIO | None = None) -> Header | None:
         return _header(path, dataset)
 
 
-def read_dataset(file: Path | BinaryIO, **options: Any) -> Dataset | None:  # noqa: ANN401
+def read_dataset(file: Path | BytesIO, **options: Any) -> Dataset | None:  # noqa: ANN401
     """Parse a data set; None if it is none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

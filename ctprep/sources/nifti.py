@@ -12,6 +12,7 @@ from ctprep.sources.itk import ItkImage, read_image, read_shape
 from ctprep.sources.nifti_header import read_nifti_header
 from ctprep.sources.original import original_geometry, peak_bytes
 from ctprep.sources.source import Found, Read
+from ctprep.sources.whole_file import check_whole
 from ctprep.store.errors import SourceError
 from ctprep.volume import Volume
 
@@ -61,7 +62,9 @@ def find_image(path: Path, kind: str, name: str, stem: str) -> Found:
     )
 
 
-def read_nifti(found: Found, *, hu_policy: str, slope: float = 1.0, intercept: float = 0.0) -> Read:
+def read_nifti(
+    found: Found, *, hu_policy: str, slope: int | float = 1, intercept: int | float = 0
+) -> Read:
     """Read one file.
 
     The scaling in a NIfTI header is part of its values; slope and intercept are those of a
@@ -103,6 +106,7 @@ def _nifti(path: Path) -> tuple[ItkImage, Float64[np.ndarray, "4 4"]]:
     affine_ras = header.affine_ras[:, [2, 1, 0, 3]]
     placeholder = np.broadcast_to(np.int16(0), header.shape[::-1])
     check_right_angles(Volume(hu=placeholder, affine_ras=affine_ras))
+    check_whole(path, header.nbytes)
     image = read_image(path)
     if image.voxels.shape != header.shape[::-1]:
         raise SourceError(

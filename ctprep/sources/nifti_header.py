@@ -1,6 +1,7 @@
 """The NIfTI header: shape, type and the affine that the file declares."""
 
 import gzip
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ class _Layout:
 
     dim: tuple[int, str]
     bitpix: tuple[int, str]
+    vox_offset: tuple[int, str]
     pixdim: tuple[int, str]
     qform_code: tuple[int, str]
     sform_code: tuple[int, str]
@@ -32,6 +34,7 @@ LAYOUTS = {
     NIFTI1_BYTES: _Layout(
         dim=(40, "8h"),
         bitpix=(72, "h"),
+        vox_offset=(108, "f"),
         pixdim=(76, "8f"),
         qform_code=(252, "h"),
         sform_code=(254, "h"),
@@ -41,6 +44,7 @@ LAYOUTS = {
     NIFTI2_BYTES: _Layout(
         dim=(16, "8q"),
         bitpix=(14, "h"),
+        vox_offset=(168, "q"),
         pixdim=(104, "8d"),
         qform_code=(344, "i"),
         sform_code=(348, "i"),
@@ -57,11 +61,13 @@ class NiftiHeader:
     Args:
         shape: voxels along the file's x, y and z.
         bytes_a_voxel: as stored.
+        nbytes: size of the unpacked file.
         affine_ras: index (x, y, z) to RAS+ mm.
     """
 
     shape: tuple[int, int, int]
     bytes_a_voxel: int
+    nbytes: int
     affine_ras: Float64[np.ndarray, "4 4"]
 
 
@@ -102,7 +108,7 @@ def _start(path: Path) -> bytes:
 
 
 def _parse(content: bytes, order: str, layout: _Layout) -> NiftiHeader:
-    def get(place: tuple[int, str]) -> tuple[float, ...]:
+    def get(place: tuple[int, str]) -> tuple[int | float, ...]:
         return struct.unpack_from(order + place[1], content, place[0])
 
     rank, *lengths = (int(n) for n in get(layout.dim))
@@ -120,7 +126,9 @@ def _parse(content: bytes, order: str, layout: _Layout) -> NiftiHeader:
         srow=np.array(get(layout.srow), np.float64).reshape(3, 4),
     )
     bytes_a_voxel = max(int(get(layout.bitpix)[0]) // BITS_A_BYTE, 1)
-    return NiftiHeader((lengths[0], lengths[1], lengths[2]), bytes_a_voxel, affine)
+    shape = (lengths[0], lengths[1], lengths[2])
+    nbytes = int(get(layout.vox_offset)[0]) + math.prod(shape) * bytes_a_voxel
+    return NiftiHeader(shape, bytes_a_voxel, nbytes, affine)
 
 
 def _affine(

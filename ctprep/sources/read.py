@@ -17,8 +17,8 @@ def read(
     *,
     hu_policy: str = "auto",
     tolerant: bool = False,
-    slope: float = 1.0,
-    intercept: float = 0.0,
+    slope: int | float = 1,
+    intercept: int | float = 0,
 ) -> Read:
     """Read a scan.
 
@@ -48,7 +48,9 @@ def read(
     return replace(scan, verdicts=(*scan.verdicts, NOT_A_CHEST))
 
 
-def _read(found: Found, hu_policy: str, tolerant: bool, slope: float, intercept: float) -> Read:
+def _read(
+    found: Found, hu_policy: str, tolerant: bool, slope: int | float, intercept: int | float
+) -> Read:
     if found.format == "dicom":
         return read_dicom(found, hu_policy=hu_policy, tolerant=tolerant)
     if found.format == "npz":

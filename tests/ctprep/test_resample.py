@@ -1,0 +1,121 @@
+"""Resampling gives what CT-CLIP gives, rounded once to whole HU."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from ctprep.resample import content_box, plan_axis, to_grid
+from ctprep.store.attributes import PAD_HU, Grid
+from ctprep.store.errors import SourceError
+from ctprep.volume import Volume
+
+CASES = ("up_crop", "down_pad", "mixed", "odd", "trunc", "identity")
+ROUNDING = 0.5 / 1000 + 1e-6
+
+
+def _volume(hu: np.ndarray, slice_mm: float, plane_mm: float) -> Volume:
+    affine = np.array(
+        [
+            [0, 0, -plane_mm, 100.0],
+            [0, -plane_mm, 0, 200.0],
+            [slice_mm, 0, 0, -300.0],
+            [0, 0, 0, 1.0],
+        ]
+    )
+    return Volume(hu=hu.astype(np.int16), affine_ras=affine)
+
+
+def _case(golden: Path, case: str) -> tuple[Volume, Grid, dict[str, np.ndarray]]:
+    vectors = load_file(golden / "preprocess.safetensors")
+    parts = {k.split(".")[1]: v for k, v in vectors.items() if k.startswith(f"{case}.")}
+    slope, intercept = parts["slope_intercept"]
+    # Columns run to the left, so the golden's (x, y, z) is our (column, row, slice).
+    hu = (slope * parts["raw"] + intercept).transpose(2, 1, 0)
+    plane_mm, slice_mm = parts["spacing_xyz"][[0, 2]]
+    shape = tuple(int(n) for n in parts["target_xyz"][::-1])
+    grid = Grid(name="golden", spacing_mm=(1.5, 0.75, 0.75), shape=shape)
+    return _volume(hu, float(slice_mm), float(plane_mm)), grid, parts
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_clipped_before_resampling_equals_the_inference_loader(golden: Path, case: str) -> None:
+    """The reference's inference view: clip, resample, divide by 1000, crop or pad with -1."""
+    volume, grid, parts = _case(golden, case)
+
+    stored = to_grid(volume, grid, hu_range=(-1000, 1000)).hu
+
+    video = np.clip(stored, -1000, 1000).transpose(0, 2, 1)[None] / 1000
+    np.testing.assert_allclose(video, parts["infer"], rtol=0, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_clipped_after_resampling_equals_the_training_loader(golden: Path, case: str) -> None:
+    """The reference's training view: resample everything, then clip."""
+    volume, grid, parts = _case(golden, case)
+
+    stored = to_grid(volume, grid, hu_range=(-32768, 32767)).hu
+
+    video = np.clip(stored, -1000, 1000).transpose(0, 2, 1)[None] / 1000
+    # HU down to -11192 leave float32 a little less exact.
+    np.testing.assert_allclose(video, parts["train"], rtol=0, atol=ROUNDING + 4e-6)
+
+
+def test_length_truncates_the_exact_quotient() -> None:
+    """By hand: 10 * (1.2 / 1.5) is 7.999... in double precision, so 7 and not 8."""
+    assert plan_axis(10, 1.2, 1.5, 240).resampled == 7
+
+
+def test_spacing_kept_in_single_precision_counts_as_what_was_meant() -> None:
+    """0.75 mm is the same length whether DICOM or a float32 of NIfTI says it."""
+    exact = [plan_axis(n, 0.8, 0.75, 480).resampled for n in range(2, 600)]
+    single = [plan_axis(n, float(np.float32(0.8)), 0.75, 480).resampled for n in range(2, 600)]
+
+    assert single == exact
+
+
+def test_ties_round_to_even() -> None:
+    """By hand: doubling [0, 3] samples 0, 0.75, 2.25, 3; [0, 2] gives 0, 0.5, 1.5, 2."""
+    grid = Grid(name="t", spacing_mm=(1, 1, 1), shape=(2, 2, 4))
+    hu = np.broadcast_to([0, 2], (2, 2, 2))
+
+    stored = to_grid(
+        Volume(hu=hu.astype(np.int16), affine_ras=np.diag([1.0, 1, 2, 1])),
+        grid,
+        hu_range=(-1024, 3071),
+    ).hu
+
+    assert stored[0, 0].tolist() == [0, 0, 2, 2]
+
+
+@pytest.mark.parametrize("length", [3, 5, 8, 11])
+def test_affine_follows_crop_and_pad(length: int) -> None:
+    """A ramp that encodes world position still does so after crop or pad, away from borders."""
+    grid = Grid(name="t", spacing_mm=(2, 1, 1), shape=(7, 6, 6))
+    ramp = np.broadcast_to(100 * np.arange(length)[:, None, None], (length, 6, 6))
+    volume = _volume(ramp, 3.0, 1.0)
+
+    gridded = to_grid(volume, grid, hu_range=(-1024, 3071))
+
+    (first, end), *_ = content_box(volume, grid)
+    for index in range(first + 1, end - 1):
+        world_mm = (gridded.affine_ras @ [index, 2, 2, 1])[2]
+        meant = 100 * (world_mm + 300) / 3
+        if 0 <= meant <= 100 * (length - 1):
+            assert abs(gridded.hu[index, 2, 2] - meant) <= 0.5 + 1e-3
+    assert (gridded.hu[:first] == PAD_HU).all()
+    assert (gridded.hu[end:] == PAD_HU).all()
+
+
+def test_too_few_slices_are_refused() -> None:
+    """Less than one voxel of the grid is no volume, and the error says what to do."""
+    volume = _volume(np.zeros((2, 8, 8)), 0.5, 1.0)
+
+    with pytest.raises(SourceError, match="less than one") as caught:
+        to_grid(
+            volume, Grid(name="t", spacing_mm=(2, 1, 1), shape=(4, 8, 8)), hu_range=(-1024, 3071)
+        )
+
+    assert caught.value.verdict == "too-thin"
+    assert caught.value.mend
