@@ -13,18 +13,28 @@ MOSAIC_MM = 34.0
 """Size of the patches of a mosaic; true lobules are smaller than a coarse voxel can show."""
 
 
-def lobe_place(chest: Chest, side: Side, lobe: str, rng: np.random.Generator) -> Point:
-    """Draw a place well inside a lobe."""
+def lobe_place(
+    chest: Chest, side: Side, lobe: str, rng: np.random.Generator, spread: float = 1.0
+) -> Point:
+    """Draw a place inside a lobe.
+
+    Args:
+        chest: whose measures count.
+        side: right or left.
+        lobe: upper, middle or lower.
+        rng: draws the place.
+        spread: distance from the middle of the lobe; 1 leaves room for a large patch.
+    """
     body = chest.anatomy
     sign = -1 if side == "right" else 1
     span = body.lung_top - body.lung_base
     share, back = {"upper": (0.72, 0.0), "middle": (0.45, -0.5), "lower": (0.42, 0.5)}[lobe]
-    up = body.lung_base + span * (share + rng.uniform(-0.07, 0.07))
+    up = body.lung_base + span * (share + rng.uniform(-0.07, 0.07) * spread)
     # The chest narrows towards the apex, and the heart fills the left front.
     wide = 0.56 if lobe == "upper" else 0.66
     return (
-        sign * body.cavity_left * float(rng.uniform(wide - 0.1, wide + 0.1)),
-        body.cavity_back * float(back + rng.uniform(-0.2, 0.2)),
+        sign * body.cavity_left * float(wide + spread * rng.uniform(-0.1, 0.1)),
+        body.cavity_back * float(back + spread * rng.uniform(-0.2, 0.2)),
         float(up),
     )
 

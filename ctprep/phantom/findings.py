@@ -17,19 +17,18 @@ PREVALENCE = 0.3
 """Chance of each finding in the other patients."""
 
 SEVERITIES: tuple[Severity, ...] = ("mild", "moderate", "severe")
-SEVERITY_SHARES = (0.15, 0.42, 0.43)
+SEVERITY_SHARES = (0.13, 0.43, 0.44)
 
 LOBES: dict[Side, tuple[str, ...]] = {
     "right": ("upper", "middle", "lower"),
     "left": ("upper", "lower"),
 }
 
-_SPREAD = frozenset({"Emphysema", "Mosaic attenuation pattern"})
+_SPREAD = frozenset({"Emphysema", "Mosaic attenuation pattern", "Peribronchial thickening"})
 """Findings of both lungs."""
 
 _PAIRED = frozenset(
     {
-        "Peribronchial thickening",
         "Interlobular septal thickening",
         "Bronchiectasis",
         "Lung nodule",
@@ -47,7 +46,7 @@ class Finding:
     Args:
         label: its CT-RATE name.
         sides: one or both.
-        lobes: a lobe for each of `count` places, in the order of drawing.
+        lobes: side and lobe of each place, in the order of drawing.
         severity: how conspicuous it is.
         amount: what grows with severity; mm, or a factor for the heart.
         seed: seed of its details.

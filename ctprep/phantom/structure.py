@@ -15,9 +15,9 @@ def paint_nodules(canvas: Canvas, finding: Finding, chest: Chest, patient: Patie
     """Paint solid, partly calcified balls."""
     rng = np.random.default_rng(finding.seed)
     for number, (side, lobe) in enumerate(finding.lobes):
-        center = lobe_place(chest, side, lobe, rng)
+        center = lobe_place(chest, side, lobe, rng, spread=1.8)
         # The first is the largest, whose size the report gives.
-        radius = finding.amount / 2 * (1.0 if number == 0 else float(rng.uniform(0.6, 0.95)))
+        radius = finding.amount / 2 * (1.0 if number == 0 else float(rng.uniform(0.75, 0.95)))
         ball(
             canvas, center, (radius, radius, radius), float(rng.uniform(180, 350)), mask=chest.lung
         )
@@ -73,14 +73,17 @@ def paint_fibrosis(canvas: Canvas, finding: Finding, chest: Chest, patient: Pati
 def paint_peribronchial(canvas: Canvas, finding: Finding, chest: Chest, patient: Patient) -> None:
     """Paint thick walls around the bronchi from the hilum outwards."""
     for side in finding.sides:
-        tree = grow_tree(patient, side, 3)
+        tree = grow_tree(patient, side, 4)
         lines = [
-            (beside_artery(start), beside_artery(end), float(radius))
-            for start, end, radius in zip(tree.starts, tree.ends, tree.radii_mm, strict=True)
+            (beside_artery(start), beside_artery(end), float(radius), 1 - 0.15 * float(level))
+            for start, end, radius, level in zip(
+                tree.starts, tree.ends, tree.radii_mm, tree.levels, strict=True
+            )
         ]
-        for start, end, radius in lines:
-            tube(canvas, start, end, radius * 0.8 + finding.amount, 35.0, mask=chest.lung)
-        for start, end, radius in lines:
+        for start, end, radius, thinner in lines:
+            outer = radius * 0.8 + finding.amount * thinner
+            tube(canvas, start, end, outer, 35.0, mask=chest.lung)
+        for start, end, radius, _ in lines:
             tube(canvas, start, end, radius * 0.75, AIR, mask=chest.lung)
 
 
