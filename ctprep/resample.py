@@ -165,15 +165,26 @@ def _resample_into(
     slices, rows, columns = plans
     low, high, weight = slices.samples()
     planes = _PlaneCache(hu, rows, columns, hu_range)
+    blended = np.empty((rows.kept, columns.kept), np.float32)
     for index in range(slices.kept):
         below = planes.at(int(low[index]))
-        if weight[index] == 0:
-            blended = below
-        else:
-            blended = planes.at(int(high[index])) - below
-            blended *= weight[index]
-            blended += below
-        out[index] = np.rint(blended)
+        above = planes.at(int(high[index]))
+        _blend(below, above, weight[index], out=blended)
+        np.rint(blended, out=blended)
+        out[index] = blended
+
+
+def _blend(
+    first: Float32[np.ndarray, "row column"],
+    second: Float32[np.ndarray, "row column"],
+    weight: Float32[np.ndarray, "..."] | np.float32,
+    *,
+    out: Float32[np.ndarray, "row column"],
+) -> None:
+    # In place throughout: fresh arrays of this size cost more than the arithmetic.
+    np.subtract(second, first, out=out)
+    out *= weight
+    out += first
 
 
 class _PlaneCache:
@@ -191,22 +202,31 @@ class _PlaneCache:
         self._columns = columns.samples()
         self._hu_range = hu_range
         self._planes: dict[int, Float32[np.ndarray, "row column"]] = {}
+        self._source = np.empty((rows.length, columns.length), np.float32)
+        self._tall = [np.empty((rows.kept, columns.length), np.float32) for _ in range(3)]
+        self._small = [np.empty((rows.kept, columns.kept), np.float32) for _ in range(2)]
+        self._free = [np.empty((rows.kept, columns.kept), np.float32) for _ in range(2)]
 
     def at(self, index: int) -> Float32[np.ndarray, "row column"]:
         if index not in self._planes:
             # Slices are asked for in rising order: the oldest is never needed again.
-            if len(self._planes) == 2:
-                del self._planes[min(self._planes)]
-            self._planes[index] = self._resample(index)
+            if not self._free:
+                self._free.append(self._planes.pop(min(self._planes)))
+            self._planes[index] = self._resample(index, self._free.pop())
         return self._planes[index]
 
-    def _resample(self, index: int) -> Float32[np.ndarray, "row column"]:
-        plane = np.clip(self._hu[index], *self._hu_range).astype(np.float32)
+    def _resample(
+        self, index: int, out: Float32[np.ndarray, "row column"]
+    ) -> Float32[np.ndarray, "row column"]:
+        np.copyto(self._source, self._hu[index])
+        np.clip(self._source, *self._hu_range, out=self._source)
         low, high, weight = self._rows
-        first = plane[low]
-        first += weight[:, None] * (plane[high] - first)
+        first, second, blended = self._tall
+        np.take(self._source, low, axis=0, out=first, mode="clip")
+        np.take(self._source, high, axis=0, out=second, mode="clip")
+        _blend(first, second, weight[:, None], out=blended)
         low, high, weight = self._columns
-        second = np.take(first, low, axis=1)
-        second += weight * (np.take(first, high, axis=1) - second)
-        resampled: Float32[np.ndarray, "row column"] = second
-        return resampled
+        np.take(blended, low, axis=1, out=self._small[0], mode="clip")
+        np.take(blended, high, axis=1, out=self._small[1], mode="clip")
+        _blend(self._small[0], self._small[1], weight, out=out)
+        return out
