@@ -117,6 +117,8 @@ class Attention(nn.Module):
         key: Float[Tensor, "group head key channel"],
         value: Float[Tensor, "group head key channel"],
         bias: Float[Tensor, "head query key"] | None,
+        *,
+        frozen: bool = False,
     ) -> Float[Tensor, "group query feature"]:
         """Mix values and project them out, by a fused kernel.
 
@@ -127,6 +129,7 @@ class Attention(nn.Module):
             key: from `key_value`.
             value: from `key_value`.
             bias: added to the logits.
+            frozen: whether the output projection gets no gradient.
 
         Returns:
             Output of the layer, before the residual.
@@ -135,7 +138,8 @@ class Attention(nn.Module):
         mixed = F.scaled_dot_product_attention(
             query, key.to(query.dtype), value.to(query.dtype), attn_mask=mask, scale=LOGIT_SCALE
         )
-        return self._project_out(mixed)
+        weight = self.to_out.weight.detach() if frozen else self.to_out.weight
+        return F.linear(_join(mixed), weight)
 
     def apply_map(
         self,
@@ -151,11 +155,12 @@ class Attention(nn.Module):
         Returns:
             Output of the layer, before the residual.
         """
-        return self._project_out(attention_map.to(value.dtype) @ value)
+        projected: Tensor = self.to_out(_join(attention_map.to(value.dtype) @ value))
+        return projected
 
     def _split(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
-    def _project_out(self, mixed: Tensor) -> Tensor:
-        projected: Tensor = self.to_out(mixed.transpose(1, 2).flatten(2))
-        return projected
+
+def _join(mixed: Tensor) -> Tensor:
+    return mixed.transpose(1, 2).flatten(2)
