@@ -95,6 +95,8 @@ def write_measured(
 ) -> int:
     """Write a volume to a JPEG store, with what compression has kept of it.
 
+    Padding comes back almost exactly, so it is left out of PSNR and SSIM: they would rise with it.
+
     Args:
         store: a JPEG store.
         gray: what is written.
@@ -106,7 +108,8 @@ def write_measured(
     """
     scan_id = attributes.scan_id
     nbytes = store.write(scan_id, gray, attributes)
-    psnr_db, ssim = measure_quality(clean, store.read(scan_id))
+    box = _measurable_box(attributes, gray.shape)
+    psnr_db, ssim = measure_quality(clean[box], store.read(scan_id)[box])
     quality = CompressionQuality(
         nbytes=nbytes,
         ratio=gray.size * np.dtype(np.int16).itemsize / nbytes,
@@ -114,3 +117,17 @@ def write_measured(
         ssim=ssim,
     )
     return store.write(scan_id, gray, attributes.model_copy(update={"quality": quality}))
+
+
+def _measurable_box(
+    attributes: VolumeAttributes, shape: tuple[int, ...]
+) -> tuple[slice, slice, slice]:
+    whole = tuple((0, length) for length in shape)
+    content = attributes.content or whole
+    # A scan narrower than one window is measured with the padding around it.
+    bounds = [
+        inside if axis == 0 or inside[1] - inside[0] >= SSIM_WINDOW else whole[axis]
+        for axis, inside in enumerate(content)
+    ]
+    slices, rows, columns = (slice(begin, end) for begin, end in bounds)
+    return slices, rows, columns

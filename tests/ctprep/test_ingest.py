@@ -155,14 +155,14 @@ def test_bad_input_is_refused_and_the_good_is_stored(run, source, tmp_path, tiny
     (source / "truncated.nii.gz").write_bytes(whole[: len(whole) // 2])
     holes = tiny.hu(8).astype(np.float32)
     holes[3, 4, 5] = np.nan
-    tiny.nifti(source / "holes.nii.gz", hu=holes)
+    np.savez(source / "holes.npz", ct=holes)
     np.savez(source / "no-ct.npz", voxels=tiny.hu(9))
 
     items = run(source, tmp_path / "hifi.zarr")
 
     assert statuses(items) == ["refused"] * 4 + ["stored"] * 3
     bad = {Path(item.name).name: item for item in items.values() if item.status == "refused"}
-    assert set(bad) == {"notes.txt", "truncated.nii.gz", "holes.nii.gz", "no-ct.npz"}
+    assert set(bad) == {"notes.txt", "truncated.nii.gz", "holes.npz", "no-ct.npz"}
     assert all(item.verdict and item.what and item.mend for item in bad.values())
     assert VolumeStore.open(tmp_path / "hifi.zarr").catalog().num_rows == 3
     lines = (tmp_path / "hifi.report.jsonl").read_text().splitlines()
