@@ -53,7 +53,7 @@ def grow_tree(patient: Patient, side: str, depth: int) -> Segments:
     radii = np.full(len(aims), 4.2)
     parts = []
     for level in range(depth):
-        aims = aims + rng.normal(0, 0.22 if level == 0 else 0.42, aims.shape)
+        aims = aims + rng.normal(0, 0.16 if level == 0 else 0.36, aims.shape)
         aims /= np.linalg.norm(aims, axis=1, keepdims=True)
         ends = points + aims * (lengths * rng.uniform(0.8, 1.2, len(aims)))[:, None]
         parts.append((points, ends, radii, np.full(len(aims), float(level))))
