@@ -166,7 +166,10 @@ def calibrate_weights(
     """
     ratio = RATIO if ratio is None else ratio
     names = list(next(iter(observed)))
-    means = {name: sum(float(terms[name]) for terms in observed) / len(observed) for name in names}
+    means = {
+        name: sum(float(terms[name].detach()) for terms in observed) / len(observed)
+        for name in names
+    }
     anchor = "final" if "final" in means else names[0]
     unit = means[anchor] / ratio.get(anchor, 1.0)
     # A term that is zero already needs no weight, and has none that would fit.
@@ -187,4 +190,4 @@ def _final_loss(
 
 
 def _mse(student: Tensor, teacher: Tensor) -> Tensor:
-    return F.mse_loss(student.float(), teacher.detach().float())
+    return F.mse_loss(student, teacher.detach().to(student.dtype))
