@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -157,12 +158,19 @@ def test_bad_input_is_refused_and_the_good_is_stored(run, source, tmp_path, tiny
     holes[3, 4, 5] = np.nan
     np.savez(source / "holes.npz", ct=holes)
     np.savez(source / "no-ct.npz", voxels=tiny.hu(9))
+    nibabel.save(nibabel.Nifti1Image(tiny.hu(9), None), source / "nowhere.nii.gz")
 
     items = run(source, tmp_path / "hifi.zarr")
 
-    assert statuses(items) == ["refused"] * 4 + ["stored"] * 3
+    assert statuses(items) == ["refused"] * 5 + ["stored"] * 3
     bad = {Path(item.name).name: item for item in items.values() if item.status == "refused"}
-    assert set(bad) == {"notes.txt", "truncated.nii.gz", "holes.npz", "no-ct.npz"}
+    assert {name: item.verdict for name, item in bad.items()} == {
+        "notes.txt": "not-a-scan",
+        "truncated.nii.gz": "truncated",
+        "holes.npz": "not-finite",
+        "no-ct.npz": "not-a-scan",
+        "nowhere.nii.gz": "no-orientation",
+    }
     assert all(item.verdict and item.what and item.mend for item in bad.values())
     assert VolumeStore.open(tmp_path / "hifi.zarr").catalog().num_rows == 3
     lines = (tmp_path / "hifi.report.jsonl").read_text().splitlines()
