@@ -36,6 +36,27 @@ def preprocessing_of(store: StoreAttributes, recipe: ModelRecipe) -> Preprocessi
     )
 
 
+def with_gray(config: ModelConfig, store: StoreAttributes) -> ModelConfig:
+    """Describe a model that is to take the gray levels of a JPEG store from now on.
+
+    Args:
+        config: of a model of either kind.
+        store: attributes of the JPEG store.
+
+    Returns:
+        The configuration with grid and orientation as they were.
+    """
+    seen = config.preprocessing
+    gray = Preprocessing(
+        kind="jpeg",
+        grid=seen.grid,
+        orientation=seen.orientation,
+        window=store.window,
+        quality=store.quality,
+    )
+    return config.model_copy(update={"preprocessing": gray})
+
+
 def build_config(recipe: ModelRecipe, store: StoreAttributes) -> ModelConfig:
     """Derive a model's configuration.
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -34,7 +34,7 @@ class Preprocessing(Attributes):
     """JPEG quality of the volumes seen in training; informative."""
 
     @model_validator(mode="after")
-    def _check_range(self) -> Self:
+    def _check_range(self) -> "Preprocessing":
         if (self.kind == "hifi") != (self.hu_range is not None):
             raise ValueError("a model of HU has an hu_range, one of gray levels has none")
         if self.hu_range is not None and self.hu_range[0] >= self.hu_range[1]:
@@ -67,7 +67,7 @@ class VisionConfig(Attributes):
         return self.frames // self.temporal_patch_size, height // patch_h, width // patch_w
 
     @model_validator(mode="after")
-    def _check_patches(self) -> Self:
+    def _check_patches(self) -> "VisionConfig":
         (height, width), (patch_h, patch_w) = as_pair(self.image_size), as_pair(self.patch_size)
         if height % patch_h or width % patch_w or self.frames % self.temporal_patch_size:
             raise ValueError(
@@ -91,7 +91,7 @@ class ModelConfig(Attributes):
     preprocessing: Preprocessing
 
     @model_validator(mode="after")
-    def _check_rank(self) -> Self:
+    def _check_rank(self) -> "ModelConfig":
         if (self.projection == "sfp") != (self.rank is not None):
             raise ValueError("a structured factorized projection has a rank, a dense one none")
         return self

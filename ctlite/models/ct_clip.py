@@ -17,9 +17,11 @@ from jaxtyping import Float, Int64
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ctlite.models.config import ModelConfig
+from ctlite.models.config import ModelConfig, VisionConfig
 from ctlite.models.ct_encoder import CTViT
+from ctlite.models.head import pool_tokens
 from ctlite.models.projection import SFP
+from ctlite.models.reference_weights import is_dead
 from ctlite.models.text_encoder import (
     TextTower,
     encode_cls,
@@ -31,20 +33,13 @@ from ctprep.store.errors import CheckpointError, located
 
 WEIGHTS_FILE = "model.safetensors"
 TEXT_FOLDER = "text"
-DEAD_KEYS = ("to_visual_latent_extra.weight", "to_text_latent_extra.weight")
-DEAD_PARTS = (".pooler.", ".position_ids", ".null_kv", ".context_norm.", ".vq._codebook.initted")
-DEAD_PREFIXES = tuple(
-    f"visual_transformer.{name}."
-    for name in (
-        "to_patch_emb_first_frame",
-        "to_pixels_first_frame",
-        "to_pixels",
-        "dec_spatial_transformer",
-        "dec_temporal_transformer",
-        "vgg",
-        "discr",
-    )
+ENCODER = "visual_transformer."
+DEAD_NAMES = (
+    "to_visual_latent_extra.weight",
+    "to_text_latent_extra.weight",
+    "text_transformer.embeddings.position_ids",
 )
+DEAD_PREFIX = "text_transformer.pooler."
 
 
 class CtClip(nn.Module):
@@ -59,18 +54,7 @@ class CtClip(nn.Module):
         super().__init__()
         self.config = config
         self.tokenizer = text.tokenizer
-        vision = config.vision
-        self.visual_transformer = CTViT(
-            dim=vision.dim,
-            codebook_size=vision.codebook_size,
-            image_size=vision.image_size,
-            patch_size=vision.patch_size,
-            temporal_patch_size=vision.temporal_patch_size,
-            spatial_depth=vision.spatial_depth,
-            temporal_depth=vision.temporal_depth,
-            dim_head=vision.dim_head,
-            heads=vision.heads,
-        )
+        self.visual_transformer = build_encoder(config.vision)
         self.text_transformer = text.encoder
         self.to_visual_latent: nn.Module = (
             nn.Linear(config.projection_in, config.latent_dim, bias=False)
@@ -105,8 +89,7 @@ class CtClip(nn.Module):
         Returns:
             Latents of unit length.
         """
-        pooled = tokens.mean(dim=1) if self.config.pooling == "mean" else tokens
-        projected: Tensor = self.to_visual_latent(pooled.flatten(1))
+        projected: Tensor = self.to_visual_latent(pool_tokens(tokens, self.config.pooling))
         return F.normalize(projected, dim=-1)
 
     def encode_text(
@@ -157,7 +140,7 @@ class CtClip(nn.Module):
         }
         if shapes:
             raise _other_geometry(alive, self.config, shapes)
-        missing = sorted(name for name in own if name not in alive and not _is_dead(name))
+        missing = sorted(own.keys() - alive.keys())
         unknown = sorted(alive.keys() - own.keys())
         if missing or unknown:
             raise CheckpointError(
@@ -200,6 +183,28 @@ class CtClip(nn.Module):
         return model.eval()
 
 
+def build_encoder(vision: VisionConfig) -> CTViT:
+    """Make an image encoder with random weights.
+
+    Args:
+        vision: its sizes.
+
+    Returns:
+        The encoder; its weights follow torch's generator.
+    """
+    return CTViT(
+        dim=vision.dim,
+        codebook_size=vision.codebook_size,
+        image_size=vision.image_size,
+        patch_size=vision.patch_size,
+        temporal_patch_size=vision.temporal_patch_size,
+        spatial_depth=vision.spatial_depth,
+        temporal_depth=vision.temporal_depth,
+        dim_head=vision.dim_head,
+        heads=vision.heads,
+    )
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a checkpoint, executing nothing that is in it.
 
@@ -219,7 +224,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if all(isinstance(value, Tensor) for value in state.values()):
             return dict(state)
         what = "the file holds more than tensors"
-    except Exception as error:  # noqa: BLE001 - a foreign file may fail in any way
+    except Exception as error:
         what = f"the weights cannot be read: {(str(error) or repr(error)).splitlines()[0]}"
     raise CheckpointError(
         what, mend="give a whole .safetensors file, or a .pt file of tensors", where=str(path)
@@ -227,11 +232,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _is_dead(name: str) -> bool:
-    return (
-        name in DEAD_KEYS
-        or name.startswith(DEAD_PREFIXES)
-        or any(part in name for part in DEAD_PARTS)
-    )
+    if name.startswith(ENCODER):
+        return is_dead(name.removeprefix(ENCODER))
+    return name in DEAD_NAMES or name.startswith(DEAD_PREFIX)
 
 
 def _other_geometry(

@@ -18,7 +18,7 @@ from transformers import (
     AutoTokenizer,
     BertConfig,
     BertModel,
-    BertTokenizerFast,
+    BertTokenizer,
     PreTrainedConfig,
 )
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -50,7 +50,7 @@ def load_text_tower(name_or_folder: str, *, local_files_only: bool = False) -> T
     Raises:
         CheckpointError: it is not there, or is no encoder that transformers knows.
     """
-    options = {"local_files_only": local_files_only, "trust_remote_code": False}
+    options: dict[str, Any] = {"local_files_only": local_files_only, "trust_remote_code": False}
     try:
         values, _ = PreTrainedConfig.get_config_dict(
             name_or_folder, local_files_only=local_files_only
@@ -61,7 +61,7 @@ def load_text_tower(name_or_folder: str, *, local_files_only: bool = False) -> T
             encoder: nn.Module = BertModel.from_pretrained(
                 name_or_folder, add_pooling_layer=False, **options
             )
-            tokenizer = BertTokenizerFast.from_pretrained(name_or_folder, **options)
+            tokenizer = BertTokenizer.from_pretrained(name_or_folder, **options)
         else:
             encoder = AutoModel.from_pretrained(name_or_folder, **options)
             tokenizer = AutoTokenizer.from_pretrained(name_or_folder, **options)
@@ -107,9 +107,10 @@ def restore_text_tower(folder: Path) -> TextTower:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         if isinstance(config, BertConfig):
             encoder: nn.Module = BertModel(config, add_pooling_layer=False)
-            tokenizer: Any = BertTokenizerFast.from_pretrained(folder, local_files_only=True)
+            tokenizer: Any = BertTokenizer.from_pretrained(folder, local_files_only=True)
         else:
-            encoder = AutoModel.from_config(config, trust_remote_code=False)
+            build: Any = AutoModel.from_config
+            encoder = build(config, trust_remote_code=False)
             tokenizer = AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
@@ -173,7 +174,7 @@ def build_small_bert(
     return TextTower(BertModel(config, add_pooling_layer=False), tokenizer)
 
 
-def _train_tokenizer(texts: list[str], vocabulary_size: int, max_length: int) -> Any:
+def _train_tokenizer(texts: list[str], vocabulary_size: int, max_length: int) -> BertTokenizer:
     normalizer, splitter = normalizers.BertNormalizer(lowercase=True), BertPreTokenizer()
     words: Counter[str] = Counter()
     for text in texts:
@@ -184,10 +185,8 @@ def _train_tokenizer(texts: list[str], vocabulary_size: int, max_length: int) ->
     raw.normalizer = normalizer
     raw.pre_tokenizer = splitter
     raw.decoder = decoders.WordPiece()
-    raw.post_processor = processors.BertProcessing(
-        (SEP, raw.token_to_id(SEP)), (CLS, raw.token_to_id(CLS))
-    )
-    return BertTokenizerFast(
+    raw.post_processor = processors.BertProcessing((SEP, vocabulary[SEP]), (CLS, vocabulary[CLS]))
+    return BertTokenizer(
         tokenizer_object=raw,
         do_lower_case=True,
         model_max_length=max_length,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ctprep.store.store import VolumeStore
 
+from ctlite.recipe import Recipe, load_recipe
 from ctprep.store.attributes import (
     LUNG,
     Grid,
@@ -16,8 +16,35 @@ from ctprep.store.attributes import (
     StoreAttributes,
     VolumeAttributes,
 )
+from ctprep.store.store import VolumeStore
+from ctprep.store.tables import ReportRow, ScanRow, write_reports, write_scans
 
 MakeStore = Callable[..., VolumeStore]
+ToyRecipe = Callable[..., Recipe]
+
+TOY_SECTIONS = """
+[optimizer]
+lr = 3e-3
+[schedule]
+steps = 4
+"""
+TOY_MODEL = """
+[model]
+dim = 16
+heads = 2
+dim_head = 8
+patch_size = 8
+temporal_patch_size = 4
+spatial_depth = 1
+temporal_depth = 1
+codebook_size = 16
+latent_dim = 16
+[model.text]
+encoder = "small-bert"
+width = 16
+layers = 1
+vocabulary_size = 200
+"""
 
 UNIT = ((1.0, 0, 0, 0), (0, 1.0, 0, 0), (0, 0, 1.0, 0), (0, 0, 0, 1.0))
 SHAPE = (8, 16, 24)
@@ -67,5 +94,63 @@ def make_store(tmp_path: Path) -> MakeStore:
             )
             store.write(scan_id, voxels, volume_attributes(scan_id, f"p-{scan_id}"))
         return store
+
+    return make
+
+
+@pytest.fixture
+def toy_corpus(tmp_path: Path) -> Path:
+    """Folder with both stores, reports and scan table of 8 scans, told apart by brightness."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    grid = Grid(name="toy", spacing_mm=(6, 4, 4), shape=(8, 16, 16))
+    hifi = VolumeStore.create(folder / "hifi.zarr", StoreAttributes(kind="hifi", grid=grid))
+    jpeg = VolumeStore.create(
+        folder / "q90.zarr",
+        StoreAttributes(kind="jpeg", grid=grid, window=LUNG, quality=90, encode_at="resampled"),
+    )
+    words = ("clear", "emphysema", "effusion", "nodule", "opacity", "hernia", "mass", "fluid")
+    reports, scans = [], []
+    for number, word in enumerate(words):
+        scan_id, patient_id = f"s{number}", f"p{number}"
+        hu = np.random.default_rng(number).normal(-900 + 110 * number, 40, grid.shape)
+        hu[:, number : number + 6] += 150
+        gray = np.clip(255 * ((hu + 600) / 1500 + 0.5), 0, 255)
+        attributes = volume_attributes(scan_id, patient_id)
+        hifi.write(scan_id, hu.astype(np.int16), attributes)
+        jpeg.write(scan_id, np.rint(gray).astype(np.uint8), attributes)
+        text = f"There is {word}."
+        reports.append(
+            ReportRow(
+                scan_id=scan_id,
+                text_full=text,
+                text_positive=text,
+                text_negative="",
+                kept_sentences=(0,),
+                backend="rules",
+                model="rules",
+                prompt_hash="0",
+            )
+        )
+        split = "tune" if number == 7 else "train"
+        scans.append(ScanRow(scan_id=scan_id, patient_id=patient_id, split=split, path=scan_id))
+    write_reports(folder / "reports.parquet", reports)
+    write_scans(folder / "scans.csv", scans)
+    return folder
+
+
+@pytest.fixture
+def toy_recipe(toy_corpus: Path) -> ToyRecipe:
+    """Make a recipe of a stage on the toy corpus: `toy_recipe("clip", "schedule.steps=5")`."""
+
+    def make(stage: str, *overrides: str) -> Recipe:
+        data = {"scans": "scans.csv", "hifi_store": "hifi.zarr", "jpeg_store": "q90.zarr"}
+        data["reports"] = "reports.parquet"
+        lines = [f'{key} = "{toy_corpus / name}"' for key, name in data.items()]
+        text = "\n".join(["[data]", "batch_size = 4", *lines, "", TOY_SECTIONS])
+        text += TOY_MODEL if stage == "clip" else ""
+        path = toy_corpus / "recipe.toml"
+        path.write_text(f'out = "runs/toy"\n[stage]\nname = "{stage}"\n{text}')
+        return load_recipe(str(path), overrides)
 
     return make

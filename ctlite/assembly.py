@@ -1,0 +1,127 @@
+"""From a recipe to the parts of a run: stores, reports, stage, loaders."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ctlite.data.loader import Loader
+from ctlite.data.reports import Reports
+from ctlite.recipe import DataRecipe, Recipe
+from ctlite.stages.stage import Need, Setup, Stage
+from ctprep.store.attributes import Kind
+from ctprep.store.errors import RecipeError, TableError
+from ctprep.store.store import VolumeStore
+from ctprep.store.tables import ScanRow, read_reports, read_scans
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run consists of."""
+
+    stage: Stage
+    loader: Loader
+    """Endless batches of the training scans."""
+    tuning: Loader | None
+    """The tuning scans, where their loss is asked for."""
+
+
+def assemble(recipe: Recipe) -> Parts:
+    """Open, check and build everything a run needs.
+
+    Args:
+        recipe: resolved.
+
+    Returns:
+        The parts; the stage is on the CPU.
+
+    Raises:
+        RecipeError: files that the recipe names are missing.
+        CtError: stores, tables or the initial model do not fit each other.
+    """
+    _check_files(recipe)
+    needs, data = recipe.stage.needs, recipe.data
+    hifi = _open(data.hifi_store, "hifi") if "hu" in needs else None
+    jpeg = _open(data.jpeg_store, "jpeg") if "gray" in needs else None
+    rows = read_scans(data.scans)
+    texts = _training_texts(data, rows) if "text" in needs else []
+    setup = Setup(
+        model=recipe.model,
+        init=None if recipe.init is None else recipe.init.source,
+        hifi=None if hifi is None else hifi.attributes,
+        jpeg=None if jpeg is None else jpeg.attributes,
+        texts=texts,
+    )
+    stage = recipe.stage.build(setup)
+    stage.model.visual_transformer.recompute = recipe.recompute
+    reports = None
+    if "text" in needs and data.reports is not None:
+        reports = Reports.read(
+            data.reports,
+            stage.model.tokenizer,
+            choice=data.text,
+            max_length=data.max_tokens,
+            seed=recipe.seed,
+        )
+
+    def load(split: str, *, shuffle: bool) -> Loader:
+        chosen = [row for row in rows if row.split == split]
+        if not chosen:
+            raise TableError(
+                f"the scan table has no scan with split {split!r}",
+                mend="split the scans first, by patient",
+                where=str(data.scans),
+            )
+        return Loader(
+            [row.scan_id for row in chosen],
+            gray_store=jpeg,
+            hu_store=hifi,
+            reports=reports,
+            patients={row.scan_id: row.patient_id for row in chosen},
+            batch_size=data.batch_size,
+            seed=recipe.seed,
+            shuffle=shuffle,
+            prefetch=data.prefetch,
+            threads=data.threads,
+            unreadable_quota=data.unreadable_quota,
+        )
+
+    tuning = load("tune", shuffle=False) if recipe.schedule.tune_steps else None
+    return Parts(stage, load("train", shuffle=True), tuning)
+
+
+def _check_files(recipe: Recipe) -> None:
+    data = recipe.data
+    stores: dict[Need, tuple[str, Path | None]] = {
+        "hu": ("data.hifi_store", data.hifi_store),
+        "gray": ("data.jpeg_store", data.jpeg_store),
+        "text": ("data.reports", data.reports),
+    }
+    named = [stores[need] for need in sorted(recipe.stage.needs)]
+    named.append(("data.scans", data.scans))
+    if recipe.init is not None:
+        named.append(("init.from", recipe.init.source))
+    missing = [f"{key}: {path}" for key, path in named if path is not None and not path.exists()]
+    if missing:
+        raise RecipeError(
+            f"{len(missing)} files of the recipe are not there: " + "; ".join(missing),
+            mend="correct their paths, which start from the current folder, in the file or by "
+            "--set key=path",
+        )
+
+
+def _open(path: Path | None, kind: Kind) -> VolumeStore | None:
+    return None if path is None else VolumeStore.open(path, kind=kind)
+
+
+def _training_texts(data: DataRecipe, rows: Sequence[ScanRow]) -> list[str]:
+    # Of training scans alone: a vocabulary is learned, and must not have seen the test reports.
+    train = {row.scan_id for row in rows if row.split == "train"}
+    if data.reports is None:
+        return []
+    table = read_reports(data.reports).select(["scan_id", "text_full", "text_positive"])
+    return [
+        text
+        for row in table.to_pylist()
+        if row["scan_id"] in train
+        for text in (row["text_full"], row["text_positive"])
+    ]

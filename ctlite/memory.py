@@ -1,0 +1,134 @@
+"""How much memory a run will need, told before its first step, and what to do when it is short."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ctlite.models.config import ModelConfig
+from ctprep.store.errors import CtError
+
+GIB = 2**30
+FLOAT_BYTES = 4
+ADAM_MOMENTS = 2
+KEPT_PER_FEATURE = 34
+"""Floats kept for the backward pass, per token, feature and block: inputs and outputs of PEG,
+norms, attention and the feed-forward layer, which is 8/3 wide three times over."""
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes by purpose; activations are rough."""
+
+    parameters: int
+    gradients: int
+    optimizer: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """All of it, in bytes."""
+        return self.parameters + self.gradients + self.optimizer + self.activations
+
+    def __str__(self) -> str:
+        parts = ("parameters", "gradients", "optimizer", "activations")
+        told = ", ".join(f"{name} {getattr(self, name) / GIB:.2f}" for name in parts)
+        return f"about {self.total / GIB:.2f} GiB ({told})"
+
+
+def estimate_memory(
+    module: nn.Module, config: ModelConfig, batch_size: int, *, keeps_maps: bool = False
+) -> MemoryEstimate:
+    """Estimate the memory of a training step in float32.
+
+    Args:
+        module: the stage.
+        config: of the model that is trained.
+        batch_size: volumes at once.
+        keeps_maps: whether the attention maps of two encoders are held, as FAST does.
+
+    Returns:
+        The estimate; activations are within a factor of two.
+    """
+    held = sum(t.numel() * t.element_size() for t in module.state_dict().values())
+    trained = sum(p.numel() * p.element_size() for p in module.parameters() if p.requires_grad)
+    vision = config.vision
+    frames, height, width = vision.token_grid
+    tokens = frames * height * width
+    blocks = vision.spatial_depth + vision.temporal_depth
+    floats = tokens * vision.dim * KEPT_PER_FEATURE * blocks
+    if keeps_maps:
+        # The maps and their Grams, of both encoders.
+        spatial = vision.spatial_depth * frames * (height * width) ** 2
+        temporal = vision.temporal_depth * height * width * frames**2
+        floats += 4 * vision.heads * (spatial + temporal)
+    return MemoryEstimate(
+        parameters=held,
+        gradients=trained,
+        optimizer=ADAM_MOMENTS * trained,
+        activations=batch_size * floats * FLOAT_BYTES,
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error means that memory ran out.
+
+    Args:
+        error: anything a step raised.
+
+    Returns:
+        Whether it was the accelerator's or the CPU's allocator that failed.
+    """
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def out_of_memory(
+    batch_size: int, accumulation: int, precision: str, *, recompute: bool
+) -> CtError:
+    """Make the error that says which option to turn.
+
+    Args:
+        batch_size: of the recipe.
+        accumulation: of the recipe.
+        precision: of the recipe.
+        recompute: of the recipe.
+
+    Returns:
+        The error, to be raised.
+    """
+    options = []
+    if precision != "bfloat16":
+        options.append('--set precision="bfloat16"')
+    if batch_size > 1:
+        half = batch_size // 2
+        options.append(
+            f"--set data.batch_size={half} --set optimizer.accumulation={2 * accumulation} "
+            "(a contrastive loss then sees fewer pairs at once)"
+        )
+    if not recompute:
+        options.append("--set recompute=true (slower)")
+    options.append("a model with larger patches or fewer features (model.patch_size, model.dim)")
+    return CtError(
+        f"memory ran out with batches of {batch_size} volumes in {precision}",
+        mend="try " + ", or ".join(options),
+    )
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Tell the most memory held so far.
+
+    Args:
+        device: where the run is.
+
+    Returns:
+        Bytes of the accelerator, or of this process.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource
+    import sys
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

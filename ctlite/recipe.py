@@ -1,0 +1,250 @@
+"""What a run is made of: one TOML file, checked whole before anything is read."""
+
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from ctlite.model_recipe import ModelRecipe, Section
+from ctlite.stages.clip import ClipConfig
+from ctlite.stages.fast import FastConfig
+from ctlite.stages.sfp import SfpConfig
+from ctprep.store.errors import RecipeError
+
+StageSection = Annotated[ClipConfig | FastConfig | SfpConfig, Field(discriminator="name")]
+
+
+class DataRecipe(Section):
+    """Where the data is, and how it comes in batches."""
+
+    hifi_store: Path | None = None
+    jpeg_store: Path | None = None
+    reports: Path | None = None
+    """Report table of `ctprep filter-reports`."""
+    scans: Path
+    """Scan table: split and patient of every scan."""
+    text: Literal["positive", "full", "mixed"] = "positive"
+    """Which text of a report is seen; the paper's is `positive`."""
+    max_tokens: int = Field(default=512, gt=0)
+    """Tokens kept of a report."""
+    batch_size: int = Field(default=4, gt=0)
+    threads: int = Field(default=2, gt=0)
+    """Volumes decoded at once."""
+    prefetch: int = Field(default=2, gt=0)
+    """Batches decoded ahead."""
+    unreadable_quota: int = Field(default=0, ge=0)
+    """Unreadable volumes to go without before the run stops."""
+
+
+class InitRecipe(Section):
+    """Where the weights come from."""
+
+    source: Path = Field(alias="from")
+    """Run folder, model folder, or a published CT-CLIP checkpoint (then `[model]` says its
+    geometry)."""
+
+
+class OptimizerRecipe(Section):
+    """AdamW."""
+
+    lr: float = Field(default=1e-4, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    clip_norm: float = Field(default=1.0, ge=0)
+    """Greatest norm of the gradient; 0 does not clip."""
+    accumulation: int = Field(default=1, gt=0)
+    """Batches whose gradients are added up before a step."""
+
+
+class ScheduleRecipe(Section):
+    """How long, and how the learning rate goes; steps are those of the optimizer."""
+
+    steps: int = Field(gt=0)
+    warmup_steps: int = Field(default=0, ge=0)
+    eta_min_ratio: float = Field(default=0.0, ge=0, le=1)
+    """Learning rate at the end, as a fraction of its peak, in every group."""
+    checkpoint_steps: int = Field(default=500, gt=0)
+    """Steps between checkpoints."""
+    tune_steps: int = Field(default=0, ge=0)
+    """Steps between evaluations of the loss on the tuning scans; 0 for none."""
+
+
+class Recipe(Section):
+    """A training run."""
+
+    stage: StageSection
+    data: DataRecipe
+    model: ModelRecipe | None = None
+    init: InitRecipe | None = None
+    optimizer: OptimizerRecipe = OptimizerRecipe()
+    schedule: ScheduleRecipe
+    out: Path
+    """Run folder."""
+    seed: int = Field(default=0, ge=0)
+    device: str = "auto"
+    """`auto` takes a GPU where there is one."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """`bfloat16` computes matrix products in it (autocast); weights stay float32."""
+    recompute: bool = False
+    """Whether the backward pass computes image blocks again, which saves memory for time."""
+
+    @model_validator(mode="after")
+    def _check_inputs(self) -> "Recipe":
+        sources = {
+            "hu": ("data.hifi_store", self.data.hifi_store),
+            "gray": ("data.jpeg_store", self.data.jpeg_store),
+            "text": ("data.reports", self.data.reports),
+        }
+        faults = [
+            f"{sources[need][0]}: the stage {self.stage.name} needs it"
+            for need in sorted(self.stage.needs)
+            if sources[need][1] is None
+        ]
+        if self.init is None and (not self.stage.builds_model or self.model is None):
+            other = ", or a [model] to begin anew" if self.stage.builds_model else ""
+            faults.append(f"init.from: the stage {self.stage.name} needs it{other}")
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+
+def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read and check a recipe.
+
+    Args:
+        name_or_path: name of a shipped recipe, or a TOML file.
+        overrides: such as `optimizer.lr=3e-4`; values are TOML, and text may go without quotes.
+
+    Returns:
+        The recipe with all defaults filled in.
+
+    Raises:
+        RecipeError: it is not there, or with every fault and its path.
+    """
+    values = _read_toml(name_or_path)
+    for override in overrides:
+        _apply(values, override)
+    return check_recipe(values, where=name_or_path)
+
+
+def check_recipe(values: dict[str, Any], *, where: str | None = None) -> Recipe:
+    """Check a recipe's values.
+
+    Args:
+        values: as TOML gives them.
+        where: for messages.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        RecipeError: with every fault and its path.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        faults = [line for fault in error.errors() for line in _fault_lines(fault)]
+        raise RecipeError(
+            f"the recipe has {len(faults)} faults: " + "; ".join(faults),
+            mend="correct them in the file, or by --set path=value",
+            where=where,
+        ) from error
+
+
+def _fault_lines(fault: ErrorDetails) -> list[str]:
+    # The tag of the stage's section comes second in a path, and is no key of the file.
+    place = [str(part) for part in fault["loc"]]
+    if place[:1] == ["stage"] and len(place) > 2:
+        del place[1]
+    if not place:
+        return str(fault["msg"]).removeprefix("Value error, ").splitlines()
+    given = "" if fault["type"] == "missing" else f" (given: {fault['input']!r})"
+    return [f"{'.'.join(place)}: {fault['msg']}{given}"]
+
+
+def recipe_names() -> list[str]:
+    """Tell the shipped recipes.
+
+    Returns:
+        Their names, sorted.
+    """
+    folder = resources.files("ctlite.recipes")
+    return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def _read_toml(name_or_path: str) -> dict[str, Any]:
+    path = Path(name_or_path)
+    try:
+        if path.suffix == ".toml":
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        if name_or_path in recipe_names():
+            shipped = resources.files("ctlite.recipes") / f"{name_or_path}.toml"
+            return tomllib.loads(shipped.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(
+            f"the recipe cannot be read: {error}", mend="give a TOML file", where=name_or_path
+        ) from error
+    raise RecipeError(
+        f"there is no recipe {name_or_path!r}",
+        mend=f"give a .toml file, or one of {', '.join(recipe_names())}",
+    )
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    *parents, last = path.strip().split(".")
+    section: Any = values
+    for parent in parents:
+        section = section.setdefault(parent, {}) if isinstance(section, dict) else None
+    if not equals or not last or not isinstance(section, dict):
+        raise RecipeError(
+            f"the override {override!r} sets nothing", mend="write it as section.key=value"
+        )
+    try:
+        section[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        section[last] = text
+
+
+def to_toml(recipe: Recipe) -> str:
+    """Write a recipe with all its defaults.
+
+    Args:
+        recipe: checked.
+
+    Returns:
+        TOML from which the same recipe is read.
+    """
+    return tomli_w.dumps(recipe.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def differing_keys(one: Recipe, other: Recipe) -> list[str]:
+    """Compare two recipes.
+
+    Args:
+        one: the first.
+        other: the second.
+
+    Returns:
+        A line for every key that differs: `optimizer.lr: 0.0001, not 0.0003`.
+    """
+    mine, theirs = (_flat(recipe.model_dump(mode="json", by_alias=True)) for recipe in (one, other))
+    return [
+        f"{key}: {mine.get(key)}, not {theirs.get(key)}"
+        for key in sorted(mine.keys() | theirs.keys())
+        if mine.get(key) != theirs.get(key)
+    ]
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,136 @@
+"""The folder a run leaves behind: recipe, environment, metrics, checkpoints, model."""
+
+import json
+import logging
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ctlite.checkpoint import list_checkpoints, publish_folder
+from ctlite.models.ct_clip import CtClip
+from ctlite.recipe import Recipe, differing_keys, load_recipe, to_toml
+from ctprep.store.errors import RecipeError
+
+logger = logging.getLogger(__name__)
+
+PACKAGES = ("ct-lite", "torch", "transformers", "tokenizers", "safetensors", "numpy", "zarr")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run, and what is written to them besides checkpoints."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """Folder of the trained model, there once the run has ended."""
+        return self.path / "model"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a step."""
+        return self.path / "metrics.jsonl"
+
+    @classmethod
+    def begin(cls, path: Path, recipe: Recipe) -> "RunFolder":
+        """Make the folder, or go on in one of the same recipe.
+
+        Args:
+            path: of the folder.
+            recipe: resolved.
+
+        Returns:
+            The folder, with recipe and environment in it.
+
+        Raises:
+            RecipeError: the folder has checkpoints of another recipe.
+        """
+        run = cls(path)
+        path.mkdir(parents=True, exist_ok=True)
+        written = path / "recipe.toml"
+        if written.is_file() and (list_checkpoints(run.checkpoints) or run.model.is_dir()):
+            # Where a run lies is no part of what it computes.
+            before = load_recipe(str(written)).model_copy(update={"out": recipe.out})
+            differing = differing_keys(recipe, before)
+            if differing:
+                raise RecipeError(
+                    "the run folder holds another recipe; " + "; ".join(differing),
+                    mend="give another run folder, or the recipe it was begun with",
+                    where=str(path),
+                )
+        written.write_text(to_toml(recipe), encoding="utf-8")
+        environment = json.dumps(describe_environment(), indent=2) + "\n"
+        (path / "environment.json").write_text(environment, encoding="utf-8")
+        return run
+
+    def last_checkpoint(self) -> Path | None:
+        """Find the newest checkpoint.
+
+        Returns:
+            Its folder, or None where there is none.
+        """
+        found = list_checkpoints(self.checkpoints)
+        return found[-1] if found else None
+
+    def cut_metrics(self, step: int) -> None:
+        """Forget metrics of steps that will be done again.
+
+        Args:
+            step: steps done; later ones are removed.
+        """
+        if self.metrics.is_file():
+            lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+            # A killed run may leave half a line at the end.
+            whole = [line for line in lines if line.endswith("\n")]
+            kept = [line for line in whole if json.loads(line)["step"] <= step]
+            self.metrics.write_text("".join(kept), encoding="utf-8")
+
+    def log(self, metrics: Mapping[str, Any]) -> None:
+        """Append the metrics of a step.
+
+        Args:
+            metrics: plain values, units in their names.
+        """
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dict(metrics)) + "\n")
+
+    def save_model(self, model: CtClip) -> None:
+        """Write the trained model, whole or not at all.
+
+        Args:
+            model: to be evaluated.
+        """
+        partial = self.path / ".model.partial"
+        model.save_pretrained(partial)
+        publish_folder(partial, self.model)
+
+
+def describe_environment() -> dict[str, Any]:
+    """Tell what a run ran on, without naming the machine.
+
+    Returns:
+        Plain values for `environment.json`.
+    """
+    has_gpu = torch.cuda.is_available()
+    return {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cpu_count": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if has_gpu else None,
+        "cuda": torch.version.cuda if has_gpu else None,
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+    }

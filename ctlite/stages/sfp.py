@@ -1,0 +1,167 @@
+"""Stage 2 of CT-Lite: a structured factorized projection, aligned with the reports by SigLIP.
+
+The student of a FAST run gets an SFP in place of its dense projection; encoder, SFP and text
+projection are trained on pairs of compressed volumes and reports, each pair judged alone.
+"""
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ctlite.data.batch import Batch
+from ctlite.losses.siglip import START_BIAS, START_LOG_SCALE, siglip_logits, siglip_loss
+from ctlite.models.build import load_init, with_gray
+from ctlite.models.ct_clip import CtClip
+from ctlite.models.projection import SFP
+from ctlite.models.text_cache import TextCache
+from ctlite.optimizer import parameter_groups
+from ctlite.stages.stage import Need, Setup, Stage, StageConfig, VideoReader
+from ctprep.store.errors import RecipeError
+
+
+class SfpConfig(StageConfig):
+    """`[stage]` of SFP."""
+
+    name: Literal["sfp"]
+    rank: int = Field(default=6, gt=0)
+    """Of the block tensor train; the paper's is 6."""
+    projection_init: Literal["svd", "random"] = "svd"
+    """`svd`: the nearest SFP to the dense projection; `random`."""
+    freeze_text: bool = True
+    """Whether the text encoder keeps its weights, its output then being computed once a text."""
+    freeze_encoder: bool = False
+    """Whether the image encoder keeps its weights."""
+    bias_start: float = START_BIAS
+    """SigLIP's -10 suits large batches."""
+    scale_start: float = START_LOG_SCALE
+    """Logarithm of the factor before the cosine."""
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Compressed images, and reports."""
+        return frozenset({"gray", "text"})
+
+    def build(self, setup: Setup) -> "SfpStage":
+        """Make the stage from the model of a FAST run."""
+        if setup.init is None or setup.jpeg is None:
+            raise RecipeError("SFP needs a model and a JPEG store", mend="set init.from")
+        dense = load_init(setup.init, setup.model, setup.jpeg, setup.texts)
+        model = factorize(dense, self.rank, projection_init=self.projection_init)
+        model.config = with_gray(model.config, setup.jpeg)
+        model.visual_transformer.requires_grad_(not self.freeze_encoder)
+        reader = VideoReader(model.config.preprocessing, setup.jpeg)
+        return SfpStage(
+            model,
+            reader,
+            freeze_text=self.freeze_text,
+            bias_start=self.bias_start,
+            scale_start=self.scale_start,
+        )
+
+
+def factorize(dense: CtClip, rank: int, *, projection_init: Literal["svd", "random"]) -> CtClip:
+    """Replace a dense projection by an SFP.
+
+    Args:
+        dense: model with a dense projection; its parts are taken over. A model that has an SFP
+            of this rank already comes back as it is.
+        rank: of the SFP.
+        projection_init: `svd` for the nearest one, `random` for a new one.
+
+    Returns:
+        The model.
+
+    Raises:
+        RecipeError: the model has an SFP of another rank.
+
+    Source:
+        CT-Lite (13) and (14).
+    """
+    projection = dense.to_visual_latent
+    if not isinstance(projection, nn.Linear):
+        if dense.config.rank == rank:
+            return dense
+        raise RecipeError(
+            f"the model has an SFP of rank {dense.config.rank} already, not {rank}",
+            mend="set stage.rank to it, or begin from a model with a dense projection",
+        )
+    dense.config = dense.config.model_copy(update={"projection": "sfp", "rank": rank})
+    dense.to_visual_latent = (
+        SFP.from_dense(projection.weight.detach(), rank)
+        if projection_init == "svd"
+        else SFP(projection.in_features, projection.out_features, rank)
+    )
+    return dense
+
+
+class SfpStage(Stage):
+    """Image encoder and SFP against the reports.
+
+    Args:
+        model: with an SFP.
+        reader: makes its videos.
+        freeze_text: whether the text encoder keeps its weights; its projection is trained.
+        bias_start: b of (16) at the start.
+        scale_start: t' of (16) at the start.
+
+    Source:
+        CT-Lite (15) to (19); `FAST.md` section 2, `SFP.md` on the learning rate.
+    """
+
+    def __init__(
+        self,
+        model: CtClip,
+        reader: VideoReader,
+        *,
+        freeze_text: bool,
+        bias_start: float,
+        scale_start: float,
+    ) -> None:
+        super().__init__()
+        self._model = model
+        self._reader = reader
+        self.t_prime = nn.Parameter(torch.tensor(scale_start))
+        self.bias = nn.Parameter(torch.tensor(bias_start))
+        model.visual_transformer.codebook.frozen = True
+        # Zero-shot scores are cosines, so the factor of CLIP is of no use here.
+        model.temperature.requires_grad_(False)
+        self._cache = TextCache(model.text_transformer) if freeze_text else None
+        if freeze_text:
+            model.text_transformer.requires_grad_(False)
+            self.frozen = ("_model.text_transformer.",)
+
+    @property
+    def model(self) -> CtClip:
+        """The model that is trained."""
+        return self._model
+
+    def train(self, mode: bool = True) -> "SfpStage":
+        """Keep a frozen text encoder in evaluation mode."""
+        super().train(mode)
+        if self._cache is not None:
+            self._model.text_transformer.eval()
+        return self
+
+    def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+        """Let the cores of the SFP learn d / r times faster (19)."""
+        config = self._model.config
+        return parameter_groups(
+            self.named_parameters(),
+            lr=lr,
+            weight_decay=weight_decay,
+            fast_prefix="_model.to_visual_latent.",
+            fast_factor=config.latent_dim / (config.rank or config.latent_dim),
+        )
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Judge every pair of image and report of the batch (18)."""
+        if batch.token_ids is None or batch.attention_mask is None:
+            raise RecipeError("the batch has no text", mend="give data.reports")
+        image = self._model.encode_image(self._reader(batch))
+        if self._cache is None:
+            text = self._model.encode_text(batch.token_ids, batch.attention_mask)
+        else:
+            text = self._model.project_text(self._cache(batch.token_ids, batch.attention_mask))
+        return {"siglip": siglip_loss(siglip_logits(image, text, self.t_prime, self.bias))}

@@ -1,0 +1,278 @@
+"""The one loop: it steps a stage it knows nothing of, and leaves a run that can go on."""
+
+import itertools
+import logging
+import math
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ctlite.assembly import assemble
+from ctlite.checkpoint import Progress, load_checkpoint, save_checkpoint
+from ctlite.data.batch import Batch
+from ctlite.data.loader import Loader
+from ctlite.memory import GIB, estimate_memory, is_out_of_memory, out_of_memory, peak_bytes
+from ctlite.optimizer import (
+    build_optimizer,
+    clip_gradients,
+    schedule_factor,
+    set_learning_rate,
+)
+from ctlite.recipe import Recipe
+from ctlite.run_folder import RunFolder
+from ctlite.stages.stage import Stage
+from ctlite.stopping import StopRequest
+from ctprep.store.errors import CtError, RecipeError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one step did."""
+
+    step: int
+    """Steps done, from 1."""
+    steps: int
+    """Of the whole run."""
+    losses: dict[str, float]
+    """By name, with `total`; means over the accumulated batches."""
+    lr: float
+    """Of the base group."""
+    gradient_norm: float
+    """Before clipping."""
+    step_s: float
+    """The whole step, with waiting."""
+    wait_data_s: float
+    """Of it, waiting for the loader."""
+    peak_gib: float
+    """Most memory held so far."""
+    tune_loss: float | None = None
+    """Mean over the tuning scans, at the steps that ask for it."""
+
+    def metrics(self) -> dict[str, float | int]:
+        """Name the values as `metrics.jsonl` does, with their units."""
+        values: dict[str, float | int] = {"step": self.step}
+        values |= {f"loss/{name}": value for name, value in self.losses.items()}
+        values |= {
+            "lr": self.lr,
+            "gradient_norm": self.gradient_norm,
+            "time/step_s": self.step_s,
+            "time/wait_data_s": self.wait_data_s,
+            "memory/peak_gib": self.peak_gib,
+        }
+        return values if self.tune_loss is None else values | {"tune/loss": self.tune_loss}
+
+
+def train(recipe: Recipe, run_folder: Path) -> Generator[StepReport, None, None]:
+    """Train what a recipe says, from where the run folder stands.
+
+    SIGTERM and Ctrl-C let the step end, write a checkpoint and raise `KeyboardInterrupt`.
+
+    Args:
+        recipe: resolved.
+        run_folder: made where missing; a run of the same recipe in it is gone on with.
+
+    Yields:
+        A report a step.
+
+    Raises:
+        RecipeError: the folder holds a run of another recipe, or files are missing.
+        CtError: a loss is not finite (with the scan ids), or memory ran out (with the option to
+            turn).
+    """
+    run = RunFolder.begin(run_folder, recipe)
+    device = choose_device(recipe.device)
+    torch.manual_seed(recipe.seed)
+    parts = assemble(recipe)
+    loop = _Loop(recipe, run, device, parts.stage, parts.loader, parts.tuning)
+    loop.start()
+    yield from loop.steps()
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn a recipe's device into torch's.
+
+    Args:
+        name: `auto`, or as torch spells it.
+
+    Returns:
+        The device.
+
+    Raises:
+        RecipeError: there is no such device here.
+    """
+    has_gpu = torch.cuda.is_available()
+    if name == "auto":
+        return torch.device("cuda" if has_gpu else "cpu")
+    if name == "cpu" or (name.split(":")[0] == "cuda" and has_gpu):
+        return torch.device(name)
+    raise RecipeError(f"there is no device {name!r} here", mend='--set device="cpu", or "auto"')
+
+
+class _Loop:
+    """A run in progress."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        run: RunFolder,
+        device: torch.device,
+        stage: Stage,
+        loader: Loader,
+        tuning: Loader | None,
+    ) -> None:
+        self.recipe = recipe
+        self.run = run
+        self.device = device
+        self.stage = stage.to(device)
+        self.loader = loader
+        self.tuning = tuning
+        self.step = 0
+        self.optimizer = build_optimizer(
+            stage.parameter_groups(recipe.optimizer.lr, recipe.optimizer.weight_decay)
+        )
+
+    def start(self) -> None:
+        """Take up the last checkpoint, or look at the data for the first time."""
+        estimate = estimate_memory(
+            self.stage,
+            self.stage.model.config,
+            self.recipe.data.batch_size,
+            keeps_maps=self.stage.keeps_maps,
+        )
+        logger.info("memory needed: %s", estimate)
+        last = self.run.last_checkpoint()
+        if last is None:
+            self.run.cut_metrics(0)
+            with closing(self._batches()) as batches:
+                self.stage.prepare(batches)
+            return
+        progress = load_checkpoint(last, self.stage, self.optimizer)
+        self.loader.load_state_dict(progress.loader)
+        self.step = progress.step
+        self.run.cut_metrics(self.step)
+        logger.info("going on after step %d", self.step)
+
+    def steps(self) -> Iterator[StepReport]:
+        """Go to the end of the schedule."""
+        plan = self.recipe.schedule
+        with StopRequest() as stop, closing(iter(self.loader)) as batches:
+            while self.step < plan.steps:
+                report = self._guarded_step(batches)
+                self.run.log(report.metrics())
+                is_last = self.step == plan.steps
+                if is_last or stop.is_set or self.step % plan.checkpoint_steps == 0:
+                    self.save()
+                yield report
+                if stop.is_set and not is_last:
+                    raise KeyboardInterrupt(f"stopped after step {self.step}, which is saved")
+        if not self.run.model.is_dir():
+            self.run.save_model(self.stage.model)
+
+    def save(self) -> None:
+        """Write a checkpoint of the step that was done last."""
+        progress = Progress(self.step, self.loader.state_dict())
+        save_checkpoint(self.run.checkpoints, self.stage, self.optimizer, progress)
+
+    def _guarded_step(self, batches: Iterator[Batch]) -> StepReport:
+        try:
+            return self._one_step(batches)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            recipe = self.recipe
+            raise out_of_memory(
+                recipe.data.batch_size,
+                recipe.optimizer.accumulation,
+                recipe.precision,
+                recompute=recipe.recompute,
+            ) from error
+
+    def _one_step(self, batches: Iterator[Batch]) -> StepReport:
+        plan, options = self.recipe.schedule, self.recipe.optimizer
+        began, waited = time.perf_counter(), 0.0
+        factor = schedule_factor(
+            self.step,
+            steps=plan.steps,
+            warmup_steps=plan.warmup_steps,
+            eta_min_ratio=plan.eta_min_ratio,
+        )
+        set_learning_rate(self.optimizer, factor)
+        self.stage.train()
+        sums: dict[str, float] = {}
+        seen: list[str] = []
+        for _ in range(options.accumulation):
+            asked = time.perf_counter()
+            batch = next(batches)
+            waited += time.perf_counter() - asked
+            seen += batch.scan_ids
+            losses = self._losses(batch.to(self.device))
+            del batch
+            total = torch.stack(list(losses.values())).sum()
+            # One copy to the CPU for all values, since each waits for the device.
+            values = torch.stack([*losses.values(), total]).detach().tolist()
+            named = dict(zip((*losses, "total"), values, strict=True))
+            _check_finite(named, seen)
+            torch.autograd.backward(total / options.accumulation)
+            for name, value in named.items():
+                sums[name] = sums.get(name, 0.0) + value / options.accumulation
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = clip_gradients(trained, options.clip_norm)
+        if not math.isfinite(norm):
+            raise _not_finite("the gradient", seen)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        return StepReport(
+            step=self.step,
+            steps=plan.steps,
+            losses=sums,
+            lr=options.lr * factor,
+            gradient_norm=norm,
+            step_s=time.perf_counter() - began,
+            wait_data_s=waited,
+            peak_gib=peak_bytes(self.device) / GIB,
+            tune_loss=self._tune_loss(),
+        )
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        is_low = self.recipe.precision == "bfloat16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_low):
+            losses: dict[str, Tensor] = self.stage(batch)
+        return losses
+
+    @torch.no_grad()
+    def _tune_loss(self) -> float | None:
+        every = self.recipe.schedule.tune_steps
+        if self.tuning is None or not every or self.step % every:
+            return None
+        self.stage.eval()
+        with closing(self.tuning.epoch(0)) as batches:
+            totals = [float(sum(self._losses(batch.to(self.device)).values())) for batch in batches]
+        return math.fsum(totals) / len(totals)
+
+    def _batches(self) -> Generator[Batch, None, None]:
+        for epoch in itertools.count():
+            with closing(self.loader.epoch(epoch)) as batches:
+                for batch in batches:
+                    yield batch.to(self.device)
+
+
+def _check_finite(losses: dict[str, float], scan_ids: list[str]) -> None:
+    bad = [name for name, value in losses.items() if not math.isfinite(value)]
+    if bad:
+        raise _not_finite(f"the loss {', '.join(bad)}", scan_ids)
+
+
+def _not_finite(what: str, scan_ids: list[str]) -> CtError:
+    return CtError(
+        f"{what} is not finite in the batch of {', '.join(scan_ids)}",
+        mend="look at these scans with `ctprep preview`; if they are sound, lower optimizer.lr "
+        "or optimizer.clip_norm",
+    )

@@ -1,0 +1,80 @@
+"""SFP takes over the student's projection and is aligned with the reports."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ctlite.models.ct_clip import CtClip
+from ctlite.stages.sfp import SfpConfig, factorize
+from ctlite.stages.stage import Setup
+from ctlite.trainer import train
+from ctprep.store.errors import RecipeError
+from ctprep.store.store import VolumeStore
+
+
+@pytest.fixture
+def student(toy_recipe, tmp_path: Path) -> Path:
+    """A run with a barely trained model of gray levels."""
+    recipe = toy_recipe("clip", "schedule.steps=2", "stage.input=jpeg")
+    list(train(recipe, tmp_path / "student"))
+    return tmp_path / "student"
+
+
+def test_the_loss_falls_and_the_sfp_is_saved(student: Path, toy_recipe, tmp_path: Path) -> None:
+    """The model reads back with its SFP and encodes to unit length."""
+    recipe = toy_recipe(
+        "sfp", f"init.from={student}", "stage.rank=1", "schedule.steps=30", "optimizer.lr=0.01"
+    )
+    reports = list(train(recipe, tmp_path / "sfp"))
+    model = CtClip.from_pretrained(tmp_path / "sfp" / "model")
+    latents = model.encode_image(torch.zeros(2, 1, 8, 16, 16))
+
+    assert reports[-1].losses["siglip"] < 0.7 * reports[0].losses["siglip"]
+    assert model.config.rank == 1
+    torch.testing.assert_close(latents.norm(dim=-1), torch.ones(2))
+
+
+@pytest.mark.filterwarnings("ignore:rank 4 saves no weights")
+def test_a_full_rank_sfp_is_the_dense_projection(student: Path) -> None:
+    """At rank min(m1, m2) the slices lose nothing, so the latents stay what they were."""
+    video = torch.randn(2, 1, 8, 16, 16)
+    dense = CtClip.from_pretrained(student / "model")
+    before = dense.encode_image(video)
+    after = factorize(dense, 4, projection_init="svd").encode_image(video)
+
+    torch.testing.assert_close(after, before, atol=1e-5, rtol=1e-5)
+
+
+def test_the_cores_alone_learn_faster(student: Path, toy_corpus: Path) -> None:
+    """D / r = 16 times, by (19); t' and b neither learn faster nor decay."""
+    jpeg = VolumeStore.open(toy_corpus / "q90.zarr").attributes
+    setup = Setup(model=None, init=student, hifi=None, jpeg=jpeg)
+    stage = SfpConfig(name="sfp", rank=1).build(setup)
+    groups = {group["name"]: group for group in stage.parameter_groups(1e-3, 0.1)}
+    plain = [id(parameter) for parameter in groups["base-undecayed"]["params"]]
+
+    assert groups["fast"]["lr"] == pytest.approx(16e-3)
+    assert {id(p) for p in groups["fast"]["params"]} == {
+        id(p) for p in stage.model.to_visual_latent.parameters()
+    }
+    assert {id(stage.t_prime), id(stage.bias)} <= set(plain)
+
+
+def test_a_frozen_text_encoder_is_asked_once_a_text(student: Path, toy_recipe, tmp_path) -> None:
+    """Its latents are kept, and its weights stay out of the checkpoint."""
+    recipe = toy_recipe("sfp", f"init.from={student}", "stage.rank=1", "schedule.steps=3")
+    list(train(recipe, tmp_path / "sfp"))
+    before = CtClip.from_pretrained(student / "model").text_transformer.state_dict()
+    after = CtClip.from_pretrained(tmp_path / "sfp" / "model").text_transformer.state_dict()
+
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_another_rank_of_an_sfp_is_refused(student: Path) -> None:
+    """A factorized projection is not factorized again."""
+    model = factorize(CtClip.from_pretrained(student / "model"), 1, projection_init="random")
+
+    assert factorize(model, 1, projection_init="svd") is model
+    with pytest.raises(RecipeError, match=r"rank 1 already, not 2"):
+        factorize(model, 2, projection_init="svd")

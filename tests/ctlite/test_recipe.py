@@ -1,0 +1,101 @@
+"""A recipe is checked whole, and told apart from another by its keys."""
+
+from pathlib import Path
+
+import pytest
+
+from ctlite.recipe import (
+    Recipe,
+    check_recipe,
+    differing_keys,
+    load_recipe,
+    recipe_names,
+    to_toml,
+)
+from ctprep.store.errors import RecipeError
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_shipped_recipes_are_whole(name: str) -> None:
+    """Every recipe in the package loads, and its run folder carries its name."""
+    assert load_recipe(name).out == Path("runs") / name
+
+
+def test_a_stage_needs_its_stores() -> None:
+    """The paper's four runs are there, by stage."""
+    assert load_recipe("demo-fast").stage.needs == {"hu", "gray"}
+    assert load_recipe("demo-finetune").stage.needs == {"gray", "text"}
+
+
+def test_resolved_recipe_reads_back_the_same(tmp_path: Path) -> None:
+    """What the run folder keeps gives the same recipe, defaults and all."""
+    recipe = load_recipe("demo-teacher", ["optimizer.lr=3e-4"])
+    path = tmp_path / "recipe.toml"
+    path.write_text(to_toml(recipe))
+
+    assert load_recipe(str(path)) == recipe
+
+
+def test_overrides_are_toml_values_or_plain_text() -> None:
+    """Numbers, booleans and lists are parsed; a path needs no quotes."""
+    recipe = load_recipe(
+        "demo-teacher",
+        [
+            "optimizer.lr=3e-4",
+            "stage.freeze_text=true",
+            "model.hu_range=[-1000, 200]",
+            "data.scans=my/scans.csv",
+        ],
+    )
+
+    assert recipe.optimizer.lr == 3e-4
+    assert recipe.stage.freeze_text is True
+    assert recipe.model is not None
+    assert recipe.model.hu_range == (-1000, 200)
+    assert recipe.data.scans == Path("my/scans.csv")
+
+
+def test_all_faults_are_told_at_once() -> None:
+    """Unknown keys and wrong values come in one error, each with its path."""
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("demo-fast", ["optimizer.lr=-1", "stage.styel=true", "data.batch_size=many"])
+
+    for path in ("optimizer.lr", "stage.styel", "data.batch_size"):
+        assert path in caught.value.what
+    assert caught.value.where == "demo-fast"
+
+
+def test_missing_inputs_are_told_by_key() -> None:
+    """A stage without its stores or its teacher names the keys."""
+    with pytest.raises(RecipeError, match=r"data\.jpeg_store.*init\.from"):
+        check_recipe(
+            {
+                "stage": {"name": "fast"},
+                "data": {"scans": "scans.csv", "hifi_store": "hifi.zarr"},
+                "schedule": {"steps": 1},
+                "out": "runs/x",
+            }
+        )
+
+
+@pytest.mark.parametrize("override", ["optimizer.lr", "=3", "out.lr=3"])
+def test_an_override_that_sets_nothing_is_refused(override: str) -> None:
+    """A forgotten value, or a key below a value."""
+    with pytest.raises(RecipeError, match=r"sets nothing"):
+        load_recipe("demo-fast", [override])
+
+
+def test_an_unknown_name_lists_the_shipped_ones() -> None:
+    """The mend names what there is."""
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("demo-fats")
+
+    assert "demo-fast" in caught.value.mend
+
+
+def test_differing_keys_show_both_values() -> None:
+    """Only what differs is shown."""
+    one: Recipe = load_recipe("demo-fast")
+    other = load_recipe("demo-fast", ["optimizer.lr=0.5"])
+
+    assert differing_keys(one, other) == ["optimizer.lr: 0.001, not 0.5"]

@@ -1,0 +1,161 @@
+"""The loop leaves runs that go on as if nothing had happened, and stops where it must."""
+
+import json
+import signal
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+
+from ctlite.recipe import to_toml
+from ctlite.stages.clip import ClipStage
+from ctlite.trainer import choose_device, train
+from ctprep.store.errors import CheckpointError, CtError, RecipeError
+
+
+def losses(run: Path) -> list[float]:
+    """The total loss of every step in a run's metrics."""
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["loss/total"] for line in lines]
+
+
+def test_a_resumed_run_equals_an_unbroken_one(toy_recipe, tmp_path: Path) -> None:
+    """Bit for bit: losses, weights, and the order of scans over the turn of an epoch."""
+    overrides = ["schedule.steps=6", "schedule.checkpoint_steps=1", "model.text.dropout=0.1"]
+    recipe = toy_recipe("clip", *overrides)
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    list(train(recipe, unbroken))
+    reports = train(recipe, broken)
+    list(islice(reports, 3))
+    reports.close()
+    torch.manual_seed(99)
+    went_on = [report.step for report in train(recipe, broken)]
+
+    assert went_on == [4, 5, 6]
+    assert losses(broken) == losses(unbroken)
+    weights = [(run / "model" / "model.safetensors").read_bytes() for run in (unbroken, broken)]
+    assert weights[0] == weights[1]
+
+
+def test_a_finished_run_is_left_alone(toy_recipe, tmp_path: Path) -> None:
+    """Training again does nothing, and another recipe is refused by the keys that differ."""
+    list(train(toy_recipe("clip", "schedule.steps=1"), tmp_path))
+
+    assert list(train(toy_recipe("clip", "schedule.steps=1"), tmp_path)) == []
+    with pytest.raises(RecipeError, match=r"optimizer\.lr: 0\.1, not 0\.003"):
+        list(train(toy_recipe("clip", "schedule.steps=1", "optimizer.lr=0.1"), tmp_path))
+
+
+def test_what_a_run_leaves(toy_recipe, tmp_path: Path) -> None:
+    """Recipe, environment without a host, metrics with units, two checkpoints, a model."""
+    recipe = toy_recipe(
+        "clip",
+        "schedule.steps=3",
+        "schedule.checkpoint_steps=1",
+        "schedule.tune_steps=3",
+        "data.batch_size=1",
+    )
+    list(train(recipe, tmp_path))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+
+    assert (tmp_path / "recipe.toml").read_text() == to_toml(recipe)
+    assert "packages" in json.loads((tmp_path / "environment.json").read_text())
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {
+        "step-00000002",
+        "step-00000003",
+    }
+    assert {"loss/clip", "loss/total", "lr", "time/step_s", "memory/peak_gib"} <= lines[0].keys()
+    assert "tune/loss" in lines[2]
+    assert (tmp_path / "model" / "config.json").is_file()
+
+
+def test_accumulated_batches_count_as_their_mean(toy_recipe, tmp_path: Path) -> None:
+    """Two batches a step take twice the data, and the loss stays a mean."""
+    reports = list(train(toy_recipe("clip", "optimizer.accumulation=2"), tmp_path))
+
+    state = json.loads((tmp_path / "checkpoints" / "step-00000004" / "state.json").read_text())
+    assert state["loader"]["epoch"] == 7
+    assert reports[0].losses["total"] < 4
+
+
+def test_a_loss_that_is_not_finite_names_the_scans(
+    toy_recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run stops before the weights are touched."""
+    monkeypatch.setattr(
+        ClipStage, "forward", lambda self, batch: {"clip": self.model.temperature * float("nan")}
+    )
+
+    with pytest.raises(CtError, match=r"loss clip, total is not finite in the batch of s\d, s\d"):
+        list(train(toy_recipe("clip"), tmp_path))
+
+
+def test_short_memory_says_which_option_to_turn(
+    toy_recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The allocator's error becomes ours."""
+
+    def fail(self: ClipStage, batch: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(ClipStage, "forward", fail)
+    with pytest.raises(CtError) as caught:
+        list(train(toy_recipe("clip"), tmp_path))
+
+    assert "--set data.batch_size=2 --set optimizer.accumulation=2" in caught.value.mend
+
+
+def test_a_damaged_checkpoint_is_told(toy_recipe, tmp_path: Path) -> None:
+    """It is named, and nothing in it is executed."""
+    recipe = toy_recipe("clip", "schedule.checkpoint_steps=1")
+    reports = train(recipe, tmp_path)
+    next(reports)
+    reports.close()
+    path = tmp_path / "checkpoints" / "step-00000001" / "stage.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+
+    with pytest.raises(CheckpointError, match=r"cannot be read"):
+        list(train(recipe, tmp_path))
+
+
+def test_missing_files_are_told_by_key(toy_recipe, tmp_path: Path) -> None:
+    """All at once."""
+    recipe = toy_recipe("clip", "data.hifi_store=nowhere", "data.reports=never")
+
+    with pytest.raises(RecipeError, match=r"data\.hifi_store: nowhere; data\.reports: never"):
+        list(train(recipe, tmp_path))
+
+
+def test_an_unknown_device_is_refused() -> None:
+    """Before anything is read."""
+    with pytest.raises(RecipeError, match=r"no device 'tpu'"):
+        choose_device("tpu")
+
+
+def test_sigterm_leaves_a_checkpoint(toy_recipe, tmp_path: Path) -> None:
+    """A scheduler's signal ends the step, saves, and the run goes on from there."""
+    recipe = toy_recipe("clip", "schedule.steps=100000")
+    (tmp_path / "recipe.toml").write_text(to_toml(recipe))
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from ctlite.recipe import load_recipe; from ctlite.trainer import train\n"
+        "for r in train(load_recipe(sys.argv[1]), Path(sys.argv[2])): print(r.step, flush=True)\n"
+    )
+    run = tmp_path / "run"
+    arguments = [sys.executable, "-c", program, str(tmp_path / "recipe.toml"), str(run)]
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "1\n"
+        process.send_signal(signal.SIGTERM)
+        error = process.stderr.read()
+        process.wait(timeout=30)
+
+    assert "KeyboardInterrupt: stopped after step" in error
+    assert len(list((run / "checkpoints").glob("step-*"))) == 1
+    assert not (run / "model").exists()
