@@ -29,6 +29,7 @@ class Words(nn.Module):
         self.hidden = hidden
 
     def forward(self, **_: Any) -> SimpleNamespace:
+        """Say it."""
         return SimpleNamespace(last_hidden_state=self.hidden)
 
 
