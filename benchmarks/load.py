@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from itertools import islice
 from pathlib import Path
 
 import nibabel as nib
@@ -47,9 +46,9 @@ GRID = GRIDS["ct-clip"]
 VOLUMES = 2
 """Distinct volumes; more would only take longer to make."""
 COPIES = 4
+PER_ROUND = VOLUMES * COPIES
 ROUNDS = 5
 BATCH = 2
-PER_ROUND = 8
 CHUNK_SLICES = 8
 RAW_SHAPE = (154, 512, 512)
 """Slices, rows and columns of a usual scan, for the loader that reads NIfTI."""
@@ -186,15 +185,15 @@ def measure(
 ) -> dict[str, list[Stopwatch]]:
     """Run all candidates in every round; times are a volume's."""
     scan_ids = list(store.scan_ids())
-    streams = {
-        threads: iter(Loader(scan_ids, gray_store=store, batch_size=BATCH, threads=threads))
+    loaders = {
+        threads: Loader(scan_ids, gray_store=store, batch_size=BATCH, threads=threads)
         for threads in (1, 2)
     }
     processes = DataLoader(StoreDataset(store.path, scan_ids), batch_size=BATCH, num_workers=2)
 
     def ours(threads: int) -> int:
-        # Prefetched volumes are paid for in the round before, and as many for the next one.
-        return sum(len(batch) for batch in islice(streams[threads], PER_ROUND // BATCH))
+        # A whole epoch: what is decoded ahead must not be paid for by the next candidate.
+        return sum(len(batch) for batch in loaders[threads].epoch(0))
 
     candidates: dict[str, Callable[[], int]] = {
         "bare 1": lambda: decode_bare(chunks, 1),
@@ -205,9 +204,9 @@ def measure(
         "nifti": lambda: len([read_nifti(path) for path in files[:1]]),
     }
     times: dict[str, list[Stopwatch]] = {name: [] for name in candidates}
-    for stream in streams.values():
+    for threads in loaders:
         # The first batches pay for fresh memory.
-        list(islice(stream, 4))
+        ours(threads)
     for _ in range(ROUNDS):
         for name, run in candidates.items():
             watch = Stopwatch()
@@ -216,8 +215,6 @@ def measure(
             watch.wall_s /= volumes
             watch.cpu_s /= volumes
             times[name].append(watch)
-    for stream in streams.values():
-        stream.close()
     return times
 
 
