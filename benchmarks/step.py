@@ -140,7 +140,7 @@ def main() -> None:
     text = "\n".join(lines) + "\n"
     sys.stdout.write(text)
     machine = "x86" if platform.machine() == "x86_64" else platform.machine()
-    subject = f"step-{asked.geometry}-full" if asked.full else "step"
+    subject = f"step-{asked.geometry}" + ("-full" if asked.full else "")
     (asked.out / f"{subject}_{cores}-core-{machine}_{today}.md").write_text(text)
 
 
