@@ -14,6 +14,7 @@ from ctlite.data.volumes import to_video
 from ctlite.evaluate.comparison import compare_runs
 from ctlite.evaluate.embed import embed_scans, input_hu_range
 from ctlite.evaluate.evaluate import evaluate_run
+from ctlite.evaluate.metrics import youden_threshold
 from ctlite.evaluate.scores import Scores
 from ctlite.evaluate.zero_shot import CT_CLIP_PROMPTS
 from ctlite.models.config import ModelConfig, Preprocessing, VisionConfig
@@ -110,10 +111,12 @@ def test_scores_are_cosine_differences_and_metrics_follow(run: Path) -> None:
     expected = float(cosines[0, 0] - cosines[0, 1])
     assert float(rows[3]["Emphysema"]) == pytest.approx(expected, abs=1e-6)
 
-    scores = np.array([float(row["Emphysema"]) for row in rows[8:]])
-    truth = np.array([index // 2 % 2 for index in range(8, 16)])
+    every = np.array([float(row["Emphysema"]) for row in rows])
+    scores, truth = every[8:], np.array([index // 2 % 2 for index in range(8, 16)])
     label = found.levels["reconstruction"].labels["Emphysema"]
     assert label.threshold is not None
+    assert label.threshold == youden_threshold(every[:8], truth.astype(float))[0]
+    assert label.threshold != youden_threshold(scores, truth.astype(float))[0]
     assert label.auroc.value == pytest.approx(oracle.roc_auc_score(truth, scores))
     assert label.accuracy.value == pytest.approx(np.mean((scores > label.threshold) == truth))
     assert found.levels["reconstruction"].labels["Lung nodule"].missing == 1
