@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-PATIENTS ?= 400
+PATIENTS ?= 800
 INSTALLED := $(VENV)/.installed
 
 .PHONY: help setup test test-all check bench demo clean
@@ -46,9 +46,9 @@ demo: setup
 	ctlite train demo-finetune --out demo-out/finetune
 	ctlite train demo-fast --out demo-out/fast
 	ctlite train demo-sfp --out demo-out/ct-lite
-	ctlite eval demo-out/teacher --store demo-out/hifi.zarr --scans demo-out/source/scans.csv --labels demo-out/source/labels.csv
-	ctlite eval demo-out/finetune --store demo-out/jpeg.zarr --scans demo-out/source/scans.csv --labels demo-out/source/labels.csv
-	ctlite eval demo-out/ct-lite --store demo-out/jpeg.zarr --scans demo-out/source/scans.csv --labels demo-out/source/labels.csv
+	ctlite eval demo-out/teacher --store demo-out/hifi.zarr --scans demo-out/source/scans.csv --labels demo-out/source/labels.csv --batch-size 8
+	ctlite eval demo-out/finetune --store demo-out/jpeg.zarr --scans demo-out/source/scans.csv --labels demo-out/source/labels.csv --batch-size 8
+	ctlite eval demo-out/ct-lite --store demo-out/jpeg.zarr --scans demo-out/source/scans.csv --labels demo-out/source/labels.csv --batch-size 8
 	ctlite compare demo-out/teacher demo-out/finetune demo-out/ct-lite
 
 bench: setup

@@ -67,9 +67,8 @@ def ingest(
 
     Example: ctprep ingest archive/ stores/hifi.zarr --grid ct-clip
     """
-    from ctprep.pseudonym import load_key
-
     from ctprep import ingest as ingestion
+    from ctprep.pseudonym import load_key
     from ctprep.store.grids import load_grid
 
     start_logging(verbose)
@@ -110,7 +109,6 @@ def compress(
     Example: ctprep compress stores/hifi.zarr stores/q90.zarr --quality 90
     """
     from ctprep.compress import compress_store
-
     from ctprep.store.attributes import Window
 
     start_logging(verbose)
@@ -171,7 +169,7 @@ def filter_reports(
 @app.command()
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
-    patients: Annotated[int, typer.Option(min=3, help="How many patients.")] = 400,
+    patients: Annotated[int, typer.Option(min=3, help="How many patients.")] = 800,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same corpus.")] = 0,
     size: Annotated[str, typer.Option(help="demo (coarse, fast) or full (512 x 512).")] = "demo",
     workers: Workers = None,
@@ -180,11 +178,10 @@ def phantom(
 ) -> None:
     """Write a synthetic corpus: DICOM, NIfTI and NPZ scans with reports, labels and splits.
 
-    Example: ctprep phantom demo-out/source --patients 400
+    Example: ctprep phantom demo-out/source --patients 800
     """
-    from ctprep.phantom.corpus import write_corpus
-
     from cli.progress import follow
+    from ctprep.phantom.corpus import write_corpus
 
     start_logging(verbose)
     with mendable():

@@ -24,11 +24,13 @@ from ctprep.store.tables import LabelTable, ScanRow, write_labels, write_scans
 Size = Literal["demo", "full"]
 Triple = tuple[float, float, float]
 
-DEFAULT_PATIENTS = 400
+DEFAULT_PATIENTS = 800
 TWO_SCANS_SHARE = 0.4
 """Share of patients with a soft and a sharp reconstruction."""
 
-DICOM_SHARE = 0.5
+DICOM_SHARE = 0.12
+"""A series is many small files, which are slow to write and to read back."""
+
 NPZ_EVERY = 60
 """NPZ scans are large at their fixed 0.8 mm, so only a scan in so many is one."""
 
@@ -82,10 +84,10 @@ def plan_corpus(patients: int, seed: int) -> list[PhantomScan]:
 
 def _choose_format(scan_id: str, place: int, rng: np.random.Generator) -> tuple[str, str]:
     share = rng.random()
-    # Near the start, so that small corpora have one of each as well.
+    # Both near the start, so that small corpora have one of each as well.
     if place % NPZ_EVERY == 2:
         return "npz", f"npz/{scan_id}.npz"
-    if share < DICOM_SHARE:
+    if share < DICOM_SHARE or place == 1:
         return "dicom", f"dicom/{scan_id}"
     return "nifti", f"nifti/{scan_id}.nii.gz"
 
@@ -165,6 +167,7 @@ def write_scan(scans: Path, scan: PhantomScan, *, seed: int, size: Size) -> str:
             study=f"{seed}/{scan.row.patient_id}",
             scan_id=f"{seed}/{scan.row.scan_id}",
             kernel=scan.kernel,
+            feet_first=scan.index % 2 == 1,
         )
     return scan.row.scan_id
 

@@ -1,10 +1,13 @@
 """Volumes to DICOM series, with made-up but valid headers."""
 
 import hashlib
+import struct
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int16
+from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
@@ -14,13 +17,13 @@ PADDING = -2000
 
 
 def make_uid(*parts: object) -> UID:
-    """Derive a unique identifier from what it names, under the root for UUIDs.
+    """Derive a unique identifier, always of 44 characters, from what it names.
 
     Source:
-        DICOM PS3.5 B.2: `2.25.` and a 128-bit number.
+        DICOM PS3.5 B.2: `2.25.` and a 128-bit number; here one of 39 digits.
     """
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return UID(f"2.25.{int.from_bytes(digest[:16], 'big')}")
+    return UID(f"2.25.{10**38 + int.from_bytes(digest[:16], 'big') % (2**128 - 10**38)}")
 
 
 def write_series(
@@ -32,6 +35,7 @@ def write_series(
     study: str,
     scan_id: str,
     kernel: str,
+    feet_first: bool = False,
 ) -> None:
     """Write a CT series, one file a slice, named without regard to their order.
 
@@ -43,33 +47,61 @@ def write_series(
         study: what the study's identifiers derive from.
         scan_id: what the series' identifiers derive from.
         kernel: `soft` or `sharp`.
+        feet_first: the couch carried the feet in first, so the lowest slice is number 1.
 
     Source:
-        DICOM PS3.3 A.3 (CT image), C.7.6.2 (image plane).
+        DICOM PS3.3 A.3 (CT image), C.7.6.2 (image plane), C.7.3.1.1.2 (patient position).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    header = _series_header(spacing_mm, patient_id, study, scan_id, kernel)
     slices, rows, columns = hu.shape
+    header = _series_header(spacing_mm, patient_id, study, scan_id, kernel)
     header.Rows, header.Columns = rows, columns
+    header.PatientPosition = "FFS" if feet_first else "HFS"
     stored = (hu - np.int16(INTERCEPT)).astype("<i2")
     down, across = np.mgrid[:rows, :columns] * 2 - np.array([rows - 1, columns - 1])[:, None, None]
     stored[:, down**2 + across**2 > max(rows, columns) ** 2] = PADDING
     corner = [-(columns - 1) / 2 * spacing_mm[2], -(rows - 1) / 2 * spacing_mm[1]]
+    left, back = (f"{value:+010.4f}" for value in corner)
+    pixels = struct.pack("<2H2sHI", 0x7FE0, 0x0010, b"OW", 0, 2 * rows * columns)
+    file = _file_without_pixels(header)
+    for number in range(slices):
+        uid = make_uid(scan_id, number)
+        up = f"{(number - (slices - 1) / 2) * spacing_mm[0]:+010.4f}"
+        for tag, value in (
+            ((0x0002, 0x0003, b"UI"), uid),
+            ((0x0008, 0x0018, b"UI"), uid),
+            ((0x0020, 0x0013, b"IS"), f"{number + 1 if feet_first else slices - number:04d}"),
+            ((0x0020, 0x0032, b"DS"), f"{left}\\{back}\\{up}"),
+            ((0x0020, 0x1041, b"DS"), up),
+        ):
+            _overwrite(file, tag, value)
+        name = hashlib.sha256(uid.encode()).hexdigest()[:12]
+        (folder / f"{name}.dcm").write_bytes(file + pixels + stored[number].tobytes())
+
+
+def _file_without_pixels(header: Dataset) -> bytearray:
+    """Encode once what all slices share; values that differ have the length they will need."""
+    number = "+0000.0000"
+    header.SOPInstanceUID = make_uid("any")
+    header.InstanceNumber = "0001"
+    header.ImagePositionPatient = [number] * 3
+    header.SliceLocation = number
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage
+    meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = make_uid("implementation")
-    for number in range(slices):
-        up = (number - (slices - 1) / 2) * spacing_mm[0]
-        header.SOPInstanceUID = make_uid(scan_id, number)
-        header.InstanceNumber = slices - number
-        header.ImagePositionPatient = [*(f"{value:.4f}" for value in corner), f"{up:.4f}"]
-        header.SliceLocation = f"{up:.4f}"
-        header.PixelData = stored[number].tobytes()
-        meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
-        header.file_meta = meta
-        name = hashlib.sha256(header.SOPInstanceUID.encode()).hexdigest()[:12]
-        header.save_as(folder / f"{name}.dcm", enforce_file_format=True)
+    header.file_meta = meta
+    buffer = BytesIO()
+    dcmwrite(buffer, header, enforce_file_format=True)
+    return bytearray(buffer.getvalue())
+
+
+def _overwrite(file: bytearray, tag: tuple[int, int, bytes], value: str) -> None:
+    """Replace the value of an element by one of equal length."""
+    data = value.encode().ljust(len(value) + len(value) % 2, b"\0" if tag[2] == b"UI" else b" ")
+    start = file.index(struct.pack("<2H2sH", *tag, len(data))) + 8
+    file[start : start + len(data)] = data
 
 
 def _series_header(
@@ -95,7 +127,6 @@ def _series_header(
     header.SliceThickness = f"{spacing_mm[0]:.4f}"
     header.KVP = "120"
     header.ConvolutionKernel = {"soft": "B30f", "sharp": "B70f"}[kernel]
-    header.PatientPosition = "HFS"
     header.StudyInstanceUID = make_uid("study", study)
     header.SeriesInstanceUID = make_uid("series", scan_id)
     header.FrameOfReferenceUID = make_uid("frame", study)
