@@ -229,7 +229,8 @@ class _Contraction(torch.autograd.Function):
                 )
             if grad_x is not None:
                 cut = right[part].flatten(0, 1).flatten(1, 2)
-                _take(grad_x, part, rows, columns).copy_(cut.transpose(1, 2) @ grad_middle)
+                inputs = _take(grad_x, part, rows, columns).transpose(1, 2)
+                inputs.copy_(grad_middle.transpose(1, 2) @ cut)
         return grad_x, grad_left, grad_right
 
 
