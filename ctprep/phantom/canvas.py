@@ -36,9 +36,7 @@ class Canvas:
         for axis, start, stop in zip(
             (self.up_mm, self.back_mm, self.left_mm), low[::-1], high[::-1], strict=True
         ):
-            part = slice(
-                int(np.searchsorted(axis, start)), int(np.searchsorted(axis, stop, "right"))
-            )
+            part = slice(int(axis.searchsorted(start)), int(axis.searchsorted(stop, "right")))
             if part.start >= part.stop:
                 return None
             parts.append(part)
@@ -65,7 +63,16 @@ def soft(
     """Turn a signed distance, negative inside, into coverage 0 to 1."""
     coverage = distance_mm * np.float32(-1 / pitch_mm)
     coverage += np.float32(0.5)
-    return np.clip(coverage, 0, 1, out=coverage)
+    return clip_unit(coverage)
+
+
+def clip_unit(
+    values: Float32[np.ndarray, "slice row column"],
+) -> Float32[np.ndarray, "slice row column"]:
+    """Clip to 0 and 1 in place; on small arrays far quicker than `np.clip`."""
+    np.maximum(values, np.float32(0), out=values)
+    np.minimum(values, np.float32(1), out=values)
+    return values
 
 
 def blend(
@@ -87,7 +94,9 @@ def blend(
     if mask is not None:
         alpha = alpha * mask[box]
     region = canvas.hu[box]
-    region += alpha * (hu - region)
+    step = hu - region
+    step *= alpha
+    region += step
 
 
 def ball(
@@ -170,14 +179,22 @@ def tube(
     )
     if box is None:
         return
-    along = np.subtract(end, start)
-    along = (along / max(float(along @ along), 1e-6)).astype(np.float32)
-    axes = [axis - np.float32(origin) for axis, origin in zip(canvas.axes(box), start, strict=True)]
-    share = axes[0] * along[0] + axes[1] * along[1] + axes[2] * along[2]
-    np.clip(share, 0, 1, out=share)
-    square = np.zeros_like(share)
-    for axis, tip, origin in zip(axes, end, start, strict=True):
-        square += (axis - share * np.float32(tip - origin)) ** 2
-    alpha = soft(np.sqrt(square) - np.float32(radius), canvas.pitch_mm)
+    steps = [tip - origin for tip, origin in zip(end, start, strict=True)]
+    length = max(sum(step * step for step in steps), 1e-6)
+    left, back, up = (
+        axis - np.float32(origin) for axis, origin in zip(canvas.axes(box), start, strict=True)
+    )
+    along = (up * np.float32(steps[2]) + back * np.float32(steps[1])) + left * np.float32(steps[0])
+    # Distance from the axis: |p|^2 - 2 t (p.d) + t^2 |d|^2, where t is the foot on the axis.
+    share = clip_unit(along * np.float32(1 / length))
+    square = share * np.float32(length)
+    along *= np.float32(2)
+    square -= along
+    square *= share
+    square += (up * up + back * back) + left * left
+    distance = np.sqrt(np.maximum(square, np.float32(0), out=square), out=square)
+    distance -= np.float32(radius)
+    alpha = soft(distance, canvas.pitch_mm)
     faint = strength * (radius_mm / radius) ** 2
-    blend(canvas, box, alpha * np.float32(faint), hu, mask)
+    alpha *= np.float32(faint)
+    blend(canvas, box, alpha, hu, mask)

@@ -61,12 +61,18 @@ def paint_chest(canvas: Canvas, patient: Patient) -> Chest:
     scale = np.sqrt(np.clip(1 - high**2.4, 0, 1)).astype(np.float32)
     wall_mm = (scale - cavity[None]) * np.float32(body.cavity_back)
     above_mm = up - _diaphragm(left, back, body)[None]
-    inside = soft(-wall_mm, canvas.pitch_mm)
-    _paint_mediastinum_fill(canvas, inside, above_mm)
-    lung = _lung(canvas, body, wall_mm, above_mm)
-    everything = (slice(None), slice(None), slice(None))
-    dependent = np.float32(body.lung_hu) + back[None] * np.float32(0.35)
-    blend(canvas, everything, lung, np.broadcast_to(dependent, lung.shape))
+    hollow = canvas.box(
+        (-body.cavity_left - canvas.pitch_mm, -body.cavity_back - canvas.pitch_mm, FAR_DOWN),
+        (body.cavity_left + canvas.pitch_mm, body.cavity_back + canvas.pitch_mm, FAR_UP),
+    )
+    lung = np.zeros_like(wall_mm)
+    if hollow is not None:
+        # Nothing of this lies outside the ribs, and most of the picture does.
+        inside = soft(-wall_mm[hollow], canvas.pitch_mm)
+        _paint_mediastinum_fill(canvas, hollow, inside, above_mm[hollow])
+        lung[hollow] = _lung(canvas, hollow, body, wall_mm[hollow], above_mm[hollow])
+        dependent = np.float32(body.lung_hu) + canvas.axes(hollow)[1] * np.float32(0.35)
+        blend(canvas, hollow, lung[hollow], np.broadcast_to(dependent, lung[hollow].shape))
     _paint_heart(canvas, body)
     _paint_vessels_and_trachea(canvas, body)
     _paint_bones(canvas, body)
@@ -146,18 +152,19 @@ def _diaphragm(
 
 def _paint_mediastinum_fill(
     canvas: Canvas,
+    hollow: Box,
     inside: Float32[np.ndarray, "slice row column"],
     above_mm: Float32[np.ndarray, "slice row column"],
 ) -> None:
     """Fat between the lungs; liver, spleen and gut below the diaphragm."""
-    right = (canvas.left_mm < 18)[None, None, :]
-    organ = np.where(right, np.float32(LIVER), np.float32(-85))
+    organ = np.where(canvas.axes(hollow)[0] < 18, np.float32(LIVER), np.float32(-85))
     # The diaphragm itself is a sheet of muscle.
     organ = np.where(above_mm > -5, np.float32(MUSCLE), organ)
     fill = np.where(above_mm > 0, np.float32(-70), organ).astype(np.float32)
-    blend(canvas, (slice(None), slice(None), slice(None)), inside, fill)
+    blend(canvas, hollow, inside, fill)
     if canvas.up_mm[0] < -40:
-        mask = inside * (above_mm < -3)
+        mask = np.zeros_like(canvas.hu)
+        mask[hollow] = inside * (above_mm < -3)
         ball(canvas, (82.0, 45.0, -112.0), (34.0, 42.0, 45.0), 52.0, mask=mask)
         ball(canvas, (55.0, -22.0, -105.0), (42.0, 34.0, 38.0), 30.0, mask=mask)
         ball(canvas, (55.0, -36.0, -104.0), (30.0, 14.0, 28.0), AIR, mask=mask)
@@ -165,11 +172,12 @@ def _paint_mediastinum_fill(
 
 def _lung(
     canvas: Canvas,
+    hollow: Box,
     body: Anatomy,
     wall_mm: Float32[np.ndarray, "slice row column"],
     above_mm: Float32[np.ndarray, "slice row column"],
 ) -> Float32[np.ndarray, "slice row column"]:
-    left, back, up = canvas.axes((slice(None), slice(None), slice(None)))
+    left, back, up = canvas.axes(hollow)
     half = 12 + 17 * np.exp(-(((back - 6) / 42) ** 2))
     beside = np.abs(left - 3) - half.astype(np.float32)
     heart = heart_shape(body)

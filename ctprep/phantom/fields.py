@@ -69,22 +69,22 @@ def cell_field(
         (place - corner).astype(np.float32).reshape(shape)
         for place, corner, shape in zip(places, corners, _BROADCAST, strict=True)
     ]
-    nearest = np.full(tuple(len(place) for place in places), 9, np.float32)
+    shape = tuple(len(place) for place in places)
+    nearest = np.full(shape, 9, np.float32)
     second = nearest.copy()
-    cell = np.zeros(nearest.shape, np.int32)
-    numbers = np.arange(count**3, dtype=np.int32).reshape(count, count, count)
+    cell = np.zeros(shape, np.int32)
+    distance, along = np.empty_like(nearest), np.empty_like(nearest)
+    first = (corners[0][:, None, None] * count + corners[1][None, :, None]) * count + corners[2]
     for step in product((0, 1), repeat=3):
-        index = np.ix_(*(corner + by for corner, by in zip(corners, step, strict=True)))
-        distance = np.zeros_like(nearest)
-        for axis, by in enumerate(step):
-            along = jitter[axis][index]
-            along += np.float32(by)
-            along -= shares[axis]
+        number = first + ((step[0] * count + step[1]) * count + step[2])
+        distance.fill(0)
+        for points, by, share in zip(jitter, step, shares, strict=True):
+            np.take(points, number, out=along, mode="clip")
+            along -= share - np.float32(by)
             along *= along
             distance += along
-        closer = distance < nearest
-        np.copyto(cell, numbers[index], where=closer)
-        np.minimum(second, np.maximum(nearest, distance), out=second)
+        np.copyto(cell, number, where=distance < nearest, casting="same_kind")
+        np.minimum(second, np.maximum(nearest, distance, out=along), out=second)
         np.minimum(nearest, distance, out=nearest)
     wall = np.sqrt(second) - np.sqrt(nearest)
     return wall * np.float32(0.5 * cell_mm), cell
@@ -110,17 +110,18 @@ def scanner_noise(
         sigma_hu: standard deviation.
         kernel: `soft` is blurred in the plane, `sharp` has its low frequencies taken away.
     """
-    noise = rng.standard_normal(shape, dtype=np.float32)
-    blurred = noise.copy()
-    for axis in (1, 2):
-        around = np.roll(blurred, 1, axis) + np.roll(blurred, -1, axis)
-        blurred *= np.float32(0.5)
-        blurred += around * np.float32(0.25)
-    # The standard deviation of white noise after the blur, from its taps, is 0.375; taken from
-    # white noise times 1.3 it leaves 1.086.
+    noise = rng.standard_normal((shape[0], shape[1] + 2, shape[2] + 2), dtype=np.float32)
+    blurred = noise
+    # Neighbours added up twice along an axis have the weights 1, 2, 1.
+    for _ in range(2):
+        blurred = blurred[:, :-1] + blurred[:, 1:]
+        blurred = blurred[:, :, :-1] + blurred[:, :, 1:]
+    # The standard deviation of white noise after the blur is 6 by these weights, 0.375 by their
+    # share; the share taken from white noise times 1.3 leaves 1.086.
     if kernel == "soft":
-        return blurred * np.float32(sigma_hu / 0.375)
-    noise *= np.float32(1.3)
-    noise -= blurred
-    noise *= np.float32(sigma_hu / 1.086)
-    return noise
+        blurred *= np.float32(sigma_hu / 6)
+        return blurred
+    sharp = noise[:, 1:-1, 1:-1] * np.float32(1.3 * sigma_hu / 1.086)
+    blurred *= np.float32(sigma_hu / (16 * 1.086))
+    sharp -= blurred
+    return sharp
