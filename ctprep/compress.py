@@ -20,7 +20,7 @@ from ctprep.versions import installed_versions, jpeg_encoder
 from ctprep.window import to_gray
 
 PEAK_BYTES_A_VOXEL = 6
-"""HU, gray, decoded gray and both encoded forms."""
+"""HU, gray, decoded gray, the encoded form, and room for what is measured."""
 PROCESS_BYTES = 200 * 2**20
 """What a worker needs before it holds any voxel."""
 
@@ -159,7 +159,7 @@ def _is_current(jpeg: Path, attributes: VolumeAttributes) -> bool:
     except StoreError:
         # A damaged volume is as good as none: it will be replaced.
         return False
-    # A run killed between writing and measuring leaves a volume without figures.
+    # Without figures it was written by something else.
     return stored.quality is not None and attributes == stored.model_copy(update={"quality": None})
 
 

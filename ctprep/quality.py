@@ -106,17 +106,15 @@ def write_measured(
     Returns:
         Bytes of the shard.
     """
-    scan_id = attributes.scan_id
-    nbytes = store.write(scan_id, gray, attributes)
     box = _measurable_box(attributes, gray.shape)
-    psnr_db, ssim = measure_quality(clean[box], store.read(scan_id)[box])
-    quality = CompressionQuality(
-        nbytes=nbytes,
-        ratio=gray.size * np.dtype(np.int16).itemsize / nbytes,
-        psnr_db=psnr_db,
-        ssim=ssim,
-    )
-    return store.write(scan_id, gray, attributes.model_copy(update={"quality": quality}))
+
+    def describe(decoded: UInt8[np.ndarray, "slice row column"], nbytes: int) -> VolumeAttributes:
+        psnr_db, ssim = measure_quality(clean[box], decoded[box])
+        ratio = gray.size * np.dtype(np.int16).itemsize / nbytes
+        quality = CompressionQuality(nbytes=nbytes, ratio=ratio, psnr_db=psnr_db, ssim=ssim)
+        return attributes.model_copy(update={"quality": quality})
+
+    return store.write(attributes.scan_id, gray, describe)
 
 
 def _measurable_box(

@@ -1,5 +1,6 @@
 """Encode a volume to the chunks of its shard, and decode them into one array."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -50,6 +51,25 @@ def _encode(
         return encode_gray(chunk.reshape(-1, chunk.shape[2]), quality or 0)
     encoded: bytes = _COMPRESSOR.encode(np.ascontiguousarray(chunk, "<i2"))
     return encoded
+
+
+def decode_chunks(
+    chunks: Sequence[bytes | None], kind: Kind, out: Shaped[np.ndarray, "slice row column"]
+) -> None:
+    """Decode a volume that has just been encoded.
+
+    Args:
+        chunks: as `encode_chunks` gives them.
+        kind: of the store.
+        out: contiguous; it is filled.
+    """
+    slices = len(out) // len(chunks)
+    for number, chunk in enumerate(chunks):
+        part = out[number * slices : (number + 1) * slices]
+        if chunk is None:
+            part.fill(FILL_VALUE[kind])
+        else:
+            decode_chunk(chunk, kind, part)
 
 
 def decode_chunk(

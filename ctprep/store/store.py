@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from ctprep.store.attributes import FORMAT_VERSION, Kind, StoreAttributes, VolumeAttributes
 from ctprep.store.catalog import build_catalog, read_catalog
-from ctprep.store.chunks import encode_chunks
+from ctprep.store.chunks import decode_chunks, encode_chunks
 from ctprep.store.columns import write_atomically
 from ctprep.store.commit import clean, create_file, remove_folder, write_folder
 from ctprep.store.errors import StoreError, StoreMismatchError, StoreVersionError, located
@@ -33,6 +34,9 @@ from ctprep.store.reader import read_volume
 from ctprep.store.shard import checksum, join_chunks
 
 Model = TypeVar("Model", bound=BaseModel)
+Describe = Callable[[Shaped[np.ndarray, "slice row column"], int], VolumeAttributes]
+"""Gives the attributes of a volume, from its voxels as decoded and the bytes of its shard."""
+
 REPLACED_WAIT_S = 0.02
 """How long a reader waits for a volume that is just being replaced."""
 
@@ -113,14 +117,15 @@ class VolumeStore:
         self,
         scan_id: str,
         voxels: Shaped[np.ndarray, "slice row column"],
-        attributes: VolumeAttributes,
+        attributes: VolumeAttributes | Describe,
     ) -> int:
         """Write a volume, in place of one of the same id.
 
         Args:
             scan_id: slug of the volume.
             voxels: uint8 gray levels for a JPEG store, int16 HU for a hi-fi store, on its grid.
-            attributes: of the volume.
+            attributes: of the volume; or a function that gives them, once it is told what a
+                reader will decode and the bytes of the shard.
 
         Returns:
             Bytes of the volume's shard.
@@ -130,7 +135,7 @@ class VolumeStore:
         """
         with located(scan_id):
             target = self._volume(scan_id)
-            self._check_fits(scan_id, voxels, attributes)
+            self._check_voxels(voxels)
             kind, grid, quality = (
                 self.attributes.kind,
                 self.attributes.grid,
@@ -139,6 +144,11 @@ class VolumeStore:
             chunks = encode_chunks(voxels, kind, chunk_slices(grid.shape), quality)
             checksums = [None if chunk is None else checksum(chunk) for chunk in chunks]
             shard = join_chunks(chunks)
+            if not isinstance(attributes, VolumeAttributes):
+                decoded = np.empty(grid.shape, DTYPE[kind])
+                decode_chunks(chunks, kind, decoded)
+                attributes = attributes(decoded, len(shard))
+            _check_own(scan_id, attributes)
             files = {
                 f"{ARRAY}/{SHARD}": shard,
                 f"{ARRAY}/{METADATA}": array_document(kind, grid, quality, checksums),
@@ -147,20 +157,13 @@ class VolumeStore:
             write_folder(self.path, target.name, files)
         return len(shard)
 
-    def _check_fits(
-        self, scan_id: str, voxels: Shaped[np.ndarray, "..."], attributes: VolumeAttributes
-    ) -> None:
+    def _check_voxels(self, voxels: Shaped[np.ndarray, "..."]) -> None:
         kind, shape = self.attributes.kind, self.attributes.grid.shape
         if voxels.dtype != DTYPE[kind] or voxels.shape != shape:
             raise StoreError(
                 f"voxels of shape {voxels.shape} and type {voxels.dtype} do not fit a {kind} store "
                 f"of {shape} and {DTYPE[kind]}",
                 mend="bring the volume to the store's grid and type first",
-            )
-        if attributes.scan_id != scan_id:
-            raise StoreError(
-                f"the attributes are those of scan {attributes.scan_id!r}",
-                mend="write a volume with its own attributes",
             )
 
     def read(
@@ -252,6 +255,14 @@ class VolumeStore:
                 return self._volume(scan_id).stat().st_ino
             except FileNotFoundError:
                 return None
+
+
+def _check_own(scan_id: str, attributes: VolumeAttributes) -> None:
+    if attributes.scan_id != scan_id:
+        raise StoreError(
+            f"the attributes are those of scan {attributes.scan_id!r}",
+            mend="write a volume with its own attributes",
+        )
 
 
 def _absent() -> StoreError:

@@ -70,6 +70,31 @@ def test_the_shard_is_the_one_zarr_writes(make_small_store: MakeStore, bench, ki
     assert (store.read("a")[8:] == voxels[8:]).all()
 
 
+@KINDS
+def test_attributes_may_depend_on_what_was_encoded(
+    make_small_store: MakeStore, bench, kind: Kind
+) -> None:
+    """A function is told what a reader will get, padding too, before anything is on disk."""
+    store = make_small_store(kind)
+    voxels = bench.voxels(kind)
+    voxels[8:] = -1024 if kind == "hifi" else 0
+    told = []
+
+    def describe(decoded, nbytes):
+        told.append((decoded, nbytes, "a" in store))
+        return bench.volume_attributes("a")
+
+    nbytes = store.write("a", voxels, describe)
+
+    ((decoded, told_nbytes, was_there),) = told
+    np.testing.assert_array_equal(decoded, store.read("a"))
+    assert (told_nbytes, was_there) == (nbytes, False)
+    assert store.read_attributes("a") == bench.volume_attributes("a")
+    with pytest.raises(StoreError, match="attributes are those of"):
+        store.write("b", voxels, describe)
+    assert store.scan_ids() == ("a",)
+
+
 def test_stacking_slices_keeps_their_pixels(make_small_store: MakeStore, bench) -> None:
     """With rows a multiple of 8, a stacked slice decodes as it would alone."""
     store = make_small_store("jpeg", "a")
