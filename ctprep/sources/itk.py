@@ -1,4 +1,4 @@
-"""Pixels through SimpleITK: NIfTI, and NRRD and MetaImage with the geometry it gives them."""
+"""NRRD and MetaImage through SimpleITK, with the geometry it gives them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,11 +51,11 @@ def read_image(path: Path) -> ItkImage:
         raise _unreadable(str(error)) from error
 
 
-def read_shape(path: Path) -> tuple[tuple[int, ...], int]:
+def read_shape(path: Path) -> tuple[tuple[int, ...], int, int]:
     """Read the header of one file.
 
     Returns:
-        Voxels along z, y, x; and the number of components of a voxel.
+        Voxels along z, y, x; the number of components of a voxel; bytes of one.
 
     Raises:
         SourceError: `unreadable`.
@@ -64,9 +64,11 @@ def read_shape(path: Path) -> tuple[tuple[int, ...], int]:
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
+        pixel = ITK.Image([1, 1], reader.GetPixelID())
     except RuntimeError as error:
         raise _unreadable(str(error)) from error
-    return tuple(reversed(reader.GetSize())), int(reader.GetNumberOfComponents())
+    components = int(reader.GetNumberOfComponents())
+    return tuple(reversed(reader.GetSize())), components, int(pixel.GetSizeOfPixelComponent())
 
 
 def _array(image: object) -> Shaped[np.ndarray, "z y x"]:

@@ -1,18 +1,20 @@
 """NIfTI, NRRD and MetaImage: one file, one volume."""
 
 import hashlib
+import math
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Shaped
 
 from ctprep.geometry import check_right_angles
 from ctprep.hu import decide_hu
-from ctprep.sources.itk import ItkImage, read_image, read_shape
+from ctprep.sources.attached import check_attached
+from ctprep.sources.itk import read_image, read_shape
 from ctprep.sources.nifti_header import read_nifti_header
+from ctprep.sources.nifti_voxels import read_voxels
 from ctprep.sources.original import original_geometry, peak_bytes
 from ctprep.sources.source import Found, Read
-from ctprep.sources.whole_file import check_whole
 from ctprep.store.errors import SourceError
 from ctprep.volume import Volume
 
@@ -42,10 +44,10 @@ def find_image(path: Path, kind: str, name: str, stem: str) -> Found:
     if kind == "nifti":
         header = read_nifti_header(path)
         shape: tuple[int, ...] = header.shape
-        bytes_a_voxel = max(header.bytes_a_voxel, FLOAT32_BYTES)
+        bytes_a_voxel = max(header.dtype.itemsize, FLOAT32_BYTES)
     else:
-        shape, components = read_shape(path)
-        bytes_a_voxel = FLOAT32_BYTES
+        shape, components, itemsize = read_shape(path)
+        bytes_a_voxel = max(itemsize, FLOAT32_BYTES)
         if len(shape) != 3 or components != 1:
             raise SourceError(
                 f"an image of shape {shape} with {components} components is no single volume",
@@ -80,8 +82,14 @@ def read_nifti(
         SourceError: it is damaged, has no geometry, or is not HU.
     """
     path = found.paths[0]
-    image, affine_ras = _nifti(path) if found.format == "nifti" else _other(path)
-    hu, decision = decide_hu(image.voxels, slope, intercept, hu_policy)
+    if found.format == "nifti":
+        stored, affine_ras = _nifti(path)
+    else:
+        shape, _, itemsize = read_shape(path)
+        check_attached(path, math.prod(shape) * itemsize)
+        image = read_image(path)  # keeps the voxels alive
+        stored, affine_ras = image.voxels, image.affine_ras
+    hu, decision = decide_hu(stored, slope, intercept, hu_policy)
     volume = Volume(hu=hu, affine_ras=affine_ras)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -95,23 +103,10 @@ def read_nifti(
     )
 
 
-def _other(path: Path) -> tuple[ItkImage, Float64[np.ndarray, "4 4"]]:
-    image = read_image(path)
-    return image, image.affine_ras
-
-
-def _nifti(path: Path) -> tuple[ItkImage, Float64[np.ndarray, "4 4"]]:
+def _nifti(path: Path) -> tuple[Shaped[np.ndarray, "z y x"], Float64[np.ndarray, "4 4"]]:
     header = read_nifti_header(path)
     # The file's fastest axis x is the array's last.
     affine_ras = header.affine_ras[:, [2, 1, 0, 3]]
     placeholder = np.broadcast_to(np.int16(0), header.shape[::-1])
     check_right_angles(Volume(hu=placeholder, affine_ras=affine_ras))
-    check_whole(path, header.nbytes)
-    image = read_image(path)
-    if image.voxels.shape != header.shape[::-1]:
-        raise SourceError(
-            f"{image.voxels.shape} voxels were read, the header says {header.shape[::-1]}",
-            verdict="truncated",
-            mend="fetch the file again",
-        )
-    return image, affine_ras
+    return read_voxels(path, header), affine_ras

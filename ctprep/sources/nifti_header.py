@@ -1,57 +1,25 @@
-"""The NIfTI header: shape, type and the affine that the file declares."""
+"""The NIfTI header: shape, type, scaling and the affine that the file declares."""
 
-import gzip
 import math
-import struct
-import zlib
 from dataclasses import dataclass
+from gzip import BadGzipFile
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from isal import igzip, isal_zlib
 from jaxtyping import Float64
+from nibabel.nifti1 import Nifti1Header
+from nibabel.nifti2 import Nifti2Header
+from nibabel.spatialimages import HeaderDataError
 
-from ctprep.store.errors import SourceError
+from ctprep.store.errors import NotFiniteError, SourceError
 
-NIFTI1_BYTES, NIFTI2_BYTES = 348, 540
-BITS_A_BYTE = 8
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Byte offsets and struct codes of one version."""
-
-    dim: tuple[int, str]
-    bitpix: tuple[int, str]
-    vox_offset: tuple[int, str]
-    pixdim: tuple[int, str]
-    qform_code: tuple[int, str]
-    sform_code: tuple[int, str]
-    quaternion: tuple[int, str]
-    srow: tuple[int, str]
-
-
-LAYOUTS = {
-    NIFTI1_BYTES: _Layout(
-        dim=(40, "8h"),
-        bitpix=(72, "h"),
-        vox_offset=(108, "f"),
-        pixdim=(76, "8f"),
-        qform_code=(252, "h"),
-        sform_code=(254, "h"),
-        quaternion=(256, "6f"),
-        srow=(280, "12f"),
-    ),
-    NIFTI2_BYTES: _Layout(
-        dim=(16, "8q"),
-        bitpix=(14, "h"),
-        vox_offset=(168, "q"),
-        pixdim=(104, "8d"),
-        qform_code=(344, "i"),
-        sform_code=(348, "i"),
-        quaternion=(352, "6d"),
-        srow=(400, "12d"),
-    ),
-}
+GZIP_MAGIC = b"\x1f\x8b"
+KINDS: dict[int, tuple[Any, bytes]] = {348: (Nifti1Header, b"n+1"), 540: (Nifti2Header, b"n+2")}
+"""By the size that a header states first; the magic is that of a single file."""
+UnpackError: Any = (BadGzipFile, isal_zlib.error)  # its types say instance, not class
 
 
 @dataclass(frozen=True)
@@ -60,15 +28,45 @@ class NiftiHeader:
 
     Args:
         shape: voxels along the file's x, y and z.
-        bytes_a_voxel: as stored.
-        nbytes: size of the unpacked file.
+        dtype: of a stored voxel, in the byte order of the file.
+        offset: byte of the unpacked file at which the voxels start.
+        slope: value of one stored unit.
+        intercept: value of the stored 0.
         affine_ras: index (x, y, z) to RAS+ mm.
     """
 
     shape: tuple[int, int, int]
-    bytes_a_voxel: int
-    nbytes: int
+    dtype: np.dtype
+    offset: int
+    slope: float
+    intercept: float
     affine_ras: Float64[np.ndarray, "4 4"]
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the unpacked file that the header promises."""
+        return self.offset + math.prod(self.shape) * self.dtype.itemsize
+
+
+def open_unpacked(path: Path) -> BufferedIOBase:
+    """Open a file, unpacking it on the way where it is packed by gzip.
+
+    Args:
+        path: the file.
+    """
+    with path.open("rb") as file:
+        packed = file.read(2) == GZIP_MAGIC
+    return unpacker(path) if packed else path.open("rb")
+
+
+def unpacker(file: Path | BufferedIOBase) -> BufferedIOBase:
+    """Open what is packed by gzip; reading to the end compares its checksum.
+
+    Args:
+        file: its path, or the file at the place where the packed part starts.
+    """
+    opened: BufferedIOBase = igzip.open(file, "rb")  # type: ignore[no-untyped-call]
+    return opened
 
 
 def read_nifti_header(path: Path) -> NiftiHeader:
@@ -83,70 +81,87 @@ def read_nifti_header(path: Path) -> NiftiHeader:
     Source:
         nifti1.h, "3D IMAGE (VOLUME) ORIENTATION AND LOCATION IN SPACE".
     """
-    content = _start(path)
-    for order in "<>":
-        size = struct.unpack_from(f"{order}i", content)[0] if len(content) >= 4 else 0
-        if size in LAYOUTS and len(content) >= size:
-            return _parse(content, order, LAYOUTS[size])
-    raise SourceError(
-        "the file holds no whole NIfTI header",
-        verdict="truncated" if len(content) < NIFTI1_BYTES else "unreadable",
-        mend="fetch the file again",
-    )
-
-
-def _start(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            compressed = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if compressed else path.open("rb") as file:
-            return file.read(NIFTI2_BYTES)
-    except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(
-            "the file cannot be unpacked", verdict="truncated", mend="fetch the file again"
-        ) from error
+        with open_unpacked(path) as file:
+            start = file.read(max(KINDS))
+    except EOFError as error:
+        raise damaged("the file ends within its header", "truncated") from error
+    except UnpackError as error:
+        raise damaged("the file cannot be unpacked", "unreadable") from error
+    for order in ("little", "big"):
+        size = int.from_bytes(start[:4], order)
+        if size in KINDS and len(start) >= size:
+            kind, magic = KINDS[size]
+            header = kind.from_fileobj(BytesIO(start), check=False)
+            if bytes(header["magic"].item())[:3] == magic:
+                return _parse(header)
+    whole = len(start) >= min(KINDS)
+    raise damaged("the file holds no whole NIfTI header", "unreadable" if whole else "truncated")
 
 
-def _parse(content: bytes, order: str, layout: _Layout) -> NiftiHeader:
-    def get(place: tuple[int, str]) -> tuple[int | float, ...]:
-        return struct.unpack_from(order + place[1], content, place[0])
+def damaged(what: str, verdict: str) -> SourceError:
+    """Give the error of a damaged file.
 
-    rank, *lengths = (int(n) for n in get(layout.dim))
+    Args:
+        what: one sentence.
+        verdict: `truncated` or `unreadable`.
+    """
+    return SourceError(what, verdict=verdict, mend="fetch the file again")
+
+
+def _parse(header: Any) -> NiftiHeader:  # noqa: ANN401
+    rank, *lengths = (int(n) for n in header["dim"])
     if not 3 <= rank <= 7 or any(n != 1 for n in lengths[3:rank]) or min(lengths[:3]) < 1:
-        raise SourceError(
-            f"an image of {rank} dimensions {tuple(lengths[: max(rank, 0)])} is no single volume",
-            verdict="not-a-volume",
-            mend="export one three-dimensional volume a file",
-        )
-    affine = _affine(
-        pixdim=np.array(get(layout.pixdim), np.float64),
-        qform_code=int(get(layout.qform_code)[0]),
-        sform_code=int(get(layout.sform_code)[0]),
-        quaternion=np.array(get(layout.quaternion), np.float64),
-        srow=np.array(get(layout.srow), np.float64).reshape(3, 4),
-    )
-    bytes_a_voxel = max(int(get(layout.bitpix)[0]) // BITS_A_BYTE, 1)
+        raise _no_volume(f"an image of {rank} dimensions {tuple(lengths[: max(rank, 0)])}")
+    try:
+        dtype = header.get_data_dtype()
+        offset = int(header.get_data_offset())
+    except (HeaderDataError, ValueError, OverflowError) as error:
+        raise damaged(
+            "the header states no known type and place of voxels", "unreadable"
+        ) from error
+    if dtype.kind not in "iuf":
+        raise _no_volume(f"an image of {dtype}")
+    if offset < int(header["sizeof_hdr"]):
+        raise damaged(f"the voxels cannot start at byte {offset}", "unreadable")
+    slope, intercept = _scaling(header)
     shape = (lengths[0], lengths[1], lengths[2])
-    nbytes = int(get(layout.vox_offset)[0]) + math.prod(shape) * bytes_a_voxel
-    return NiftiHeader(shape, bytes_a_voxel, nbytes, affine)
+    return NiftiHeader(shape, dtype, offset, slope, intercept, _affine(header))
 
 
-def _affine(
-    *,
-    pixdim: Float64[np.ndarray, "8"],
-    qform_code: int,
-    sform_code: int,
-    quaternion: Float64[np.ndarray, "6"],
-    srow: Float64[np.ndarray, "3 4"],
-) -> Float64[np.ndarray, "4 4"]:
-    affine = np.eye(4)
-    if sform_code > 0:
-        affine[:3] = srow
-    elif qform_code > 0:
-        # A factor of -1 in pixdim[0] turns the third axis.
-        handed = np.array([1, 1, -1 if pixdim[0] < 0 else 1])
-        affine[:3, :3] = _rotation(quaternion[:3]) * (pixdim[1:4] * handed)
-        affine[:3, 3] = quaternion[3:]
+def _no_volume(what: str) -> SourceError:
+    return SourceError(
+        f"{what} is no single volume",
+        verdict="not-a-volume",
+        mend="export one three-dimensional volume of numbers a file",
+    )
+
+
+def _scaling(header: Any) -> tuple[float, float]:  # noqa: ANN401
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    # 0 means unset in the standard, NaN with some writers.
+    if slope == 0 or math.isnan(slope):
+        return 1.0, 0.0
+    if not (math.isfinite(slope) and math.isfinite(intercept)):
+        raise NotFiniteError(
+            f"the header scales by {slope} and {intercept}",
+            verdict="not-finite",
+            mend="convert the scan again",
+        )
+    return slope, intercept
+
+
+def _affine(header: Any) -> Float64[np.ndarray, "4 4"]:  # noqa: ANN401
+    pixdim = header["pixdim"]
+    if int(header["sform_code"]) > 0:
+        affine = np.asarray(header.get_sform(), np.float64)
+    elif int(header["qform_code"]) > 0:
+        # Only the sign of this field counts, and the library takes 1 and -1 alone.
+        pixdim[0] = -1 if pixdim[0] < 0 else 1
+        try:
+            affine = np.asarray(header.get_qform(), np.float64)
+        except (HeaderDataError, ValueError) as error:
+            raise _no_spacing() from error
     else:
         raise SourceError(
             "the header declares no orientation (qform and sform codes are 0)",
@@ -154,21 +169,13 @@ def _affine(
             mend="convert the scan again with its orientation, for instance with dcm2niix",
         )
     if not np.isfinite(affine).all() or (np.abs(affine[:3, :3]).sum(axis=0) == 0).any():
-        raise SourceError(
-            "the header declares a spacing of zero, or none",
-            verdict="no-spacing",
-            mend="convert the scan again with its spacing",
-        )
+        raise _no_spacing()
     return affine
 
 
-def _rotation(bcd: Float64[np.ndarray, "3"]) -> Float64[np.ndarray, "3 3"]:
-    b, c, d = bcd
-    a = np.sqrt(max(1 - (b * b + c * c + d * d), 0))
-    return np.array(
-        [
-            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
-            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
-            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - c * c - b * b],
-        ]
+def _no_spacing() -> SourceError:
+    return SourceError(
+        "the header declares a spacing of zero, or none",
+        verdict="no-spacing",
+        mend="convert the scan again with its spacing",
     )

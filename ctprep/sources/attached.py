@@ -1,0 +1,133 @@
+"""NRRD and MetaImage in one file: whole, and with a geometry, before the image library reads it.
+
+The library takes unit spacing where none is declared, and follows a path in a header to any file.
+"""
+
+from collections.abc import Iterator
+from io import BufferedIOBase
+from pathlib import Path
+
+from isal import isal_zlib
+
+from ctprep.sources.nifti_header import UnpackError, damaged, unpacker
+from ctprep.store.errors import SourceError
+
+CHUNK = 1 << 20
+MAX_HEADER = 1 << 16
+Fields = dict[str, str]
+
+
+def check_attached(path: Path, nbytes: int) -> None:
+    """Refuse a file that is not whole, names another file, or declares no geometry.
+
+    Args:
+        path: a NRRD or MetaImage file.
+        nbytes: size of its voxels.
+
+    Raises:
+        SourceError: `detached`, `no-orientation`, `no-spacing`, `truncated` or `unreadable`.
+
+    Source:
+        NRRD: "Definition of NRRD File Format", sections 4 and 5. MetaImage: the MetaIO reference.
+    """
+    with path.open("rb") as file:
+        nrrd = file.read(4) == b"NRRD"
+        file.seek(0)
+        fields = _nrrd_fields(file) if nrrd else _meta_fields(file)
+        _check_geometry(fields, nrrd=nrrd)
+        try:
+            size = sum(map(len, _payload(file, fields, nbytes)))
+        except EOFError as error:
+            raise damaged("the file ends early", "truncated") from error
+        except UnpackError as error:
+            raise damaged("the file is damaged: it does not unpack", "unreadable") from error
+    if size < nbytes:
+        what = f"the file ends early: {nbytes} bytes of voxels are promised, {size} are there"
+        raise damaged(what, "truncated")
+    if size > nbytes:
+        raise damaged("the file holds more than its header promises", "unreadable")
+
+
+def _nrrd_fields(file: BufferedIOBase) -> Fields:
+    fields: Fields = {}
+    for line in _lines(file):
+        if not line:
+            return fields
+        name, colon, value = line.partition(":")
+        if colon:
+            fields[name.strip().lower()] = value.removeprefix("=").strip()
+    # A header that no empty line ends has its data elsewhere.
+    return {"data file": "another", **fields}
+
+
+def _meta_fields(file: BufferedIOBase) -> Fields:
+    fields: Fields = {}
+    for line in _lines(file):
+        name, _, value = line.partition("=")
+        fields[name.strip().lower()] = value.strip()
+        if name.strip().lower() == "elementdatafile":
+            break
+    return fields
+
+
+def _lines(file: BufferedIOBase) -> Iterator[str]:
+    while file.tell() < MAX_HEADER and (line := file.readline(MAX_HEADER)):
+        yield line.decode("latin-1").strip()
+
+
+def _check_geometry(fields: Fields, *, nrrd: bool) -> None:
+    if nrrd:
+        detached = "data file" in fields or "datafile" in fields
+        oriented = {"space", "space directions"} <= fields.keys()
+        spaced = True  # by the lengths of the directions
+    else:
+        detached = fields.get("elementdatafile", "").upper() != "LOCAL"
+        oriented = bool({"transformmatrix", "orientation", "rotation"} & fields.keys())
+        spaced = bool({"elementspacing", "elementsize"} & fields.keys())
+    if detached:
+        raise SourceError(
+            "the header names another file for the voxels",
+            verdict="detached",
+            mend="save the volume as one file, .nrrd or .mha",
+        )
+    if not (oriented and spaced):
+        raise SourceError(
+            f"the header declares no {'spacing' if oriented else 'orientation'}",
+            verdict="no-spacing" if oriented else "no-orientation",
+            mend="convert the scan again with its geometry",
+        )
+
+
+def _payload(file: BufferedIOBase, fields: Fields, nbytes: int) -> Iterator[bytes]:
+    encoding = fields.get("encoding", "").lower()
+    if encoding in ("gzip", "gz"):
+        yield from _up_to(unpacker(file), nbytes)
+    elif fields.get("compresseddata", "").lower() == "true":
+        yield from _unpack_zlib(file, nbytes)
+    elif encoding == "raw" or fields.get("binarydata", "").lower() == "true":
+        yield from _up_to(file, nbytes)
+    else:
+        raise SourceError(
+            "the voxels are neither raw nor packed by gzip",
+            verdict="unreadable",
+            mend="save the volume raw or packed by gzip",
+        )
+
+
+def _up_to(file: BufferedIOBase, nbytes: int) -> Iterator[bytes]:
+    size = 0
+    while size <= nbytes and (chunk := file.read(CHUNK)):
+        size += len(chunk)
+        yield chunk
+
+
+def _unpack_zlib(file: BufferedIOBase, nbytes: int) -> Iterator[bytes]:
+    stream = isal_zlib.decompressobj()
+    size = 0
+    while not stream.eof and size <= nbytes:
+        packed = stream.unconsumed_tail or file.read(CHUNK)
+        if not packed:
+            raise EOFError
+        chunk = stream.decompress(packed, CHUNK)
+        size += len(chunk)
+        yield chunk
