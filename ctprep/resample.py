@@ -11,6 +11,9 @@ from ctprep.volume import Volume
 
 FLOAT32_HAIR = 1e-7
 """Relative error that a spacing takes on when a header stores it in single precision."""
+LINES_A_BLOCK = 16
+SLICES_A_BLOCK = 8
+"""Fewer make more calls, more make more products with zero."""
 Number = int | float
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
@@ -55,13 +58,54 @@ class AxisPlan:
         high = np.minimum(low + 1, self.length - 1)
         return low, high, (position - low).astype(np.float32)
 
+    def blocks(self, size: int) -> list["Block"]:
+        """Cut the kept voxels into runs, each a small matrix product.
+
+        Args:
+            size: voxels of a run, the last aside.
+        """
+        low, high, weight = self.samples()
+        blocks = []
+        for start in range(0, self.kept, size):
+            run = slice(start, min(start + size, self.kept))
+            first = int(low[run][0])
+            rows = np.arange(run.stop - start)
+            weights = np.zeros((len(rows), int(high[run][-1]) + 1 - first), np.float32)
+            weights[rows, low[run] - first] = 1 - weight[run]
+            # Added: at the border both source voxels are the same.
+            weights[rows, high[run] - first] += weight[run]
+            blocks.append(Block(start, run.stop, first, weights))
+        return blocks
+
+
+@dataclass(frozen=True)
+class Block:
+    """A run of kept voxels as weighted sums of neighboring source voxels.
+
+    Args:
+        start: first kept voxel.
+        end: the one after the last.
+        first: source voxel of the first weight.
+        weights: of each source voxel in each kept one.
+    """
+
+    start: int
+    end: int
+    first: int
+    weights: Float32[np.ndarray, "kept source"]
+
+    @property
+    def sources(self) -> slice:
+        """The source voxels that have a weight, zero or not."""
+        return slice(self.first, self.first + self.weights.shape[1])
+
 
 def to_grid(volume: Volume, grid: Grid, *, hu_range: tuple[Number, Number]) -> Volume:
     """Clip, resample and crop or pad a volume to a grid, centered.
 
     Trilinear with half-pixel centers, clamped at the border, without anti-aliasing. The axes are
-    independent, so each is a pass of its own; the passes run slice by slice in float32, which
-    holds HU to 1e-3, and the result is rounded once.
+    independent, so each is a pass of its own, in matrix products small enough for the cache; they
+    run in float32, which holds HU to 1e-3, and the result is rounded once.
 
     Args:
         volume: HU in stored orientation, axis-aligned.
@@ -78,9 +122,10 @@ def to_grid(volume: Volume, grid: Grid, *, hu_range: tuple[Number, Number]) -> V
         CT-CLIP a2a155c, scripts/data_inference_nii.py.
     """
     plans = plan_axes(volume, grid)
-    hu = np.full(grid.shape, PAD_HU, np.int16)
-    inside = hu[tuple(slice(p.pad, p.pad + p.kept) for p in plans)]
-    _resample_into(inside, volume.hu, plans, hu_range)
+    hu = np.empty(grid.shape, np.int16)
+    inside = [slice(plan.pad, plan.pad + plan.kept) for plan in plans]
+    _pad_around(hu, inside)
+    _resample_into(hu[tuple(inside)], volume.hu, plans, hu_range)
     index_map = np.diag([*(plan.ratio for plan in plans), 1.0])
     index_map[:3, 3] = [plan.index_offset for plan in plans]
     return Volume(hu=hu, affine_ras=volume.affine_ras @ index_map)
@@ -156,6 +201,13 @@ def _undo_float32(spacing_mm: float) -> float:
     return short if abs(short - spacing_mm) <= FLOAT32_HAIR * spacing_mm else spacing_mm
 
 
+def _pad_around(hu: Int16[np.ndarray, "slice row column"], inside: list[slice]) -> None:
+    # Only the margins: filling all of it first would write most voxels twice.
+    for axis, kept in enumerate(inside):
+        for margin in (slice(None, kept.start), slice(kept.stop, None)):
+            hu[(*inside[:axis], margin)] = PAD_HU
+
+
 def _resample_into(
     out: Int16[np.ndarray, "kept_slice kept_row kept_column"],
     hu: Int16[np.ndarray, "slice row column"] | Float32[np.ndarray, "slice row column"],
@@ -163,32 +215,25 @@ def _resample_into(
     hu_range: tuple[Number, Number],
 ) -> None:
     slices, rows, columns = plans
-    low, high, weight = slices.samples()
-    planes = _PlaneCache(hu, rows, columns, hu_range)
-    blended = np.empty((rows.kept, columns.kept), np.float32)
-    for index in range(slices.kept):
-        below = planes.at(int(low[index]))
-        above = planes.at(int(high[index]))
-        _blend(below, above, weight[index], out=blended)
-        np.rint(blended, out=blended)
-        out[index] = blended
+    blocks = slices.blocks(SLICES_A_BLOCK)
+    # Of thin slices only some have a weight; the others are not even looked at.
+    needed = [block.first + np.flatnonzero(block.weights.any(axis=0)) for block in blocks]
+    planes = _PlaneStack(hu, rows, columns, hu_range, max(map(len, needed)))
+    buffer = np.empty((SLICES_A_BLOCK, LINES_A_BLOCK * columns.kept), np.float32)
+    for block, sources in zip(blocks, needed, strict=True):
+        stack = planes.at(sources.tolist())
+        weights = block.weights[:, sources - block.first]
+        for start in range(0, rows.kept, LINES_A_BLOCK):
+            band = stack[:, start : start + LINES_A_BLOCK]
+            flat = band.reshape(len(sources), -1)
+            blended = np.matmul(weights, flat, out=buffer[: len(weights), : flat.shape[1]])
+            np.rint(blended, out=blended)
+            kept = out[block.start : block.end, start : start + LINES_A_BLOCK]
+            kept[...] = blended.reshape(kept.shape)
 
 
-def _blend(
-    first: Float32[np.ndarray, "row column"],
-    second: Float32[np.ndarray, "row column"],
-    weight: Float32[np.ndarray, "..."] | np.float32,
-    *,
-    out: Float32[np.ndarray, "row column"],
-) -> None:
-    # In place throughout: fresh arrays of this size cost more than the arithmetic.
-    np.subtract(second, first, out=out)
-    out *= weight
-    out += first
-
-
-class _PlaneCache:
-    """Slices resampled in their plane; the last two are kept."""
+class _PlaneStack:
+    """Slices resampled in their plane; those of the last block are kept."""
 
     def __init__(
         self,
@@ -196,37 +241,39 @@ class _PlaneCache:
         rows: AxisPlan,
         columns: AxisPlan,
         hu_range: tuple[Number, Number],
+        capacity: int,
     ) -> None:
-        self._hu = hu
-        self._rows = rows.samples()
-        self._columns = columns.samples()
+        self._rows = rows.blocks(LINES_A_BLOCK)
+        self._columns = columns.blocks(LINES_A_BLOCK)
+        # Rows and columns that the crop cuts off are never read.
+        self._top, self._left = self._rows[0].first, self._columns[0].first
+        self._hu = hu[
+            :,
+            self._top : self._rows[-1].sources.stop,
+            self._left : self._columns[-1].sources.stop,
+        ]
         self._hu_range = hu_range
-        self._planes: dict[int, Float32[np.ndarray, "row column"]] = {}
-        self._source = np.empty((rows.length, columns.length), np.float32)
-        self._tall = [np.empty((rows.kept, columns.length), np.float32) for _ in range(3)]
-        self._small = [np.empty((rows.kept, columns.kept), np.float32) for _ in range(2)]
-        self._free = [np.empty((rows.kept, columns.kept), np.float32) for _ in range(2)]
+        self._source = np.empty(self._hu.shape[1:], np.float32)
+        self._tall = np.empty((rows.kept, self._hu.shape[2]), np.float32)
+        self._stack = np.empty((capacity, rows.kept, columns.kept), np.float32)
+        self._present: list[int] = []
 
-    def at(self, index: int) -> Float32[np.ndarray, "row column"]:
-        if index not in self._planes:
-            # Slices are asked for in rising order: the oldest is never needed again.
-            if not self._free:
-                self._free.append(self._planes.pop(min(self._planes)))
-            self._planes[index] = self._resample(index, self._free.pop())
-        return self._planes[index]
+    def at(self, indices: list[int]) -> Float32[np.ndarray, "source row column"]:
+        # Slices are asked for in rising order: what is shared ends the old stack.
+        shared = [index for index in indices if index in self._present]
+        for place, index in enumerate(shared):
+            self._stack[place] = self._stack[self._present.index(index)]
+        for place in range(len(shared), len(indices)):
+            self._resample(indices[place], self._stack[place])
+        self._present = indices
+        return self._stack[: len(indices)]
 
-    def _resample(
-        self, index: int, out: Float32[np.ndarray, "row column"]
-    ) -> Float32[np.ndarray, "row column"]:
+    def _resample(self, index: int, out: Float32[np.ndarray, "row column"]) -> None:
         np.copyto(self._source, self._hu[index])
         np.clip(self._source, *self._hu_range, out=self._source)
-        low, high, weight = self._rows
-        first, second, blended = self._tall
-        np.take(self._source, low, axis=0, out=first, mode="clip")
-        np.take(self._source, high, axis=0, out=second, mode="clip")
-        _blend(first, second, weight[:, None], out=blended)
-        low, high, weight = self._columns
-        np.take(blended, low, axis=1, out=self._small[0], mode="clip")
-        np.take(blended, high, axis=1, out=self._small[1], mode="clip")
-        _blend(self._small[0], self._small[1], weight, out=out)
-        return out
+        for block in self._rows:
+            lines = self._source[block.first - self._top : block.sources.stop - self._top]
+            np.matmul(block.weights, lines, out=self._tall[block.start : block.end])
+        for block in self._columns:
+            lines = self._tall[:, block.first - self._left : block.sources.stop - self._left]
+            np.matmul(lines, block.weights.T, out=out[:, block.start : block.end])
