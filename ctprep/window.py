@@ -12,12 +12,15 @@ from ctprep.store.errors import NotFiniteError
 def to_gray(
     hu: Int16[np.ndarray, "slice row column"] | Float[np.ndarray, "slice row column"],
     window: Window,
+    *,
+    out: UInt8[np.ndarray, "slice row column"] | None = None,
 ) -> UInt8[np.ndarray, "slice row column"]:
     """Quantize a CT volume to the 256 gray levels of a window.
 
     Args:
         hu: volume in HU, of any spacing and orientation.
         window: range of HU to keep; values outside it become black or white.
+        out: array to write to; a new one if None.
 
     Returns:
         Gray levels 0 to 255, on the axes of `hu`.
@@ -28,10 +31,16 @@ def to_gray(
     Source:
         DICOM PS3.3 C.11.2.1.3.2 (LINEAR_EXACT), with output range 0 to 255.
     """
-    if hu.dtype == np.int16:
-        return _levels_of_int16(window)[hu.view(np.uint16)]
-    check_finite(hu)
-    return _level(hu, window)
+    gray = np.empty(hu.shape, np.uint8) if out is None else out
+    if hu.dtype != np.int16:
+        check_finite(hu)
+        gray[...] = _level(hu, window)
+        return gray
+    levels = _levels_of_int16(window)
+    # By slice, for the cache; `clip` changes no index here, but writes to `out` directly.
+    for plane, levels_of_plane in zip(hu.view(np.uint16), gray, strict=True):
+        np.take(levels, plane, out=levels_of_plane, mode="clip")
+    return gray
 
 
 def check_finite(hu: Float[np.ndarray, "slice row column"]) -> None:

@@ -34,6 +34,20 @@ def test_look_up_equals_the_formula(window: Window) -> None:
     np.testing.assert_array_equal(to_gray(hu, window), to_gray(hu.astype(np.float64), window))
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_a_part_of_an_array_is_written_in_place(dtype: type) -> None:
+    """The part gets the levels of a call without `out`, and nothing around it changes."""
+    hu = np.random.default_rng(0).integers(-1400, 200, (4, 6, 5)).astype(dtype)
+    gray = np.full((8, 12, 5), 7, np.uint8)
+    part = gray[2:6, ::2]
+
+    assert to_gray(hu, LUNG, out=part) is part
+
+    np.testing.assert_array_equal(part, to_gray(hu, LUNG))
+    assert (gray[:2] == 7).all()
+    assert (gray[:, 1::2] == 7).all()
+
+
 def test_holes_are_refused_with_their_place() -> None:
     """NaN is told with its index and a mend."""
     hu = np.zeros((2, 2, 2), np.float32)
