@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -43,6 +43,13 @@ def ingest(
     scans: Annotated[
         Path | None, typer.Option(help="CSV with scan_id, patient_id, split and path.")
     ] = None,
+    scan_ids: Annotated[
+        Literal["stem", "pseudonym"],
+        typer.Option(
+            help="Without --scans: stem names NIfTI and NPZ volumes by their file names, which may "
+            "hold a patient's name; pseudonym names all by a keyed hash. DICOM always is."
+        ),
+    ] = "stem",
     key_file: Annotated[
         Path | None,
         typer.Option(
@@ -52,6 +59,16 @@ def ingest(
     tolerant: Annotated[
         bool, typer.Option("--tolerant", help="Mend what can be mended, and say so.")
     ] = False,
+    native_jpeg: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=100,
+            metavar="QUALITY",
+            help="Write a JPEG store straight from SOURCE: window and compress the native slices, "
+            "decode, resample; see docs/decisions/0003.",
+        ),
+    ] = None,
     workers: Workers = None,
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a running dask scheduler, tcp://host:port.")
@@ -63,11 +80,13 @@ def ingest(
     """Read every scan of SOURCE onto one grid, into a lossless store.
 
     Each input ends as stored, unchanged or refused; run it again to finish what was cut short.
-    Exits with 3 when something was refused.
+    Exits with 3 when something was refused. Patients are pseudonyms unless --scans names them;
+    docs/privacy.md says what of a file's name and header is kept.
 
     Example: ctprep ingest archive/ stores/hifi.zarr --grid ct-clip
     """
     from ctprep import ingest as ingestion
+    from ctprep.native import NativeJpeg
     from ctprep.pseudonym import load_key
     from ctprep.store.grids import load_grid
 
@@ -80,11 +99,13 @@ def ingest(
             hu_policy=hu,
             hu_range=hu_range,
             scans=scans,
-            key=load_key(key_file, store=store),
+            scan_ids=scan_ids,
+            key=load_key(key_file, store=store, create=not dry_run),
             workers=workers or default_workers(),
             scheduler=scheduler,
             tolerant=tolerant,
             dry_run=dry_run,
+            native=None if native_jpeg is None else NativeJpeg(quality=native_jpeg),
         )
         show_items(items, "ingest", as_json)
 
@@ -171,7 +192,9 @@ def phantom(
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
     patients: Annotated[int, typer.Option(min=3, help="How many patients.")] = 800,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same corpus.")] = 0,
-    size: Annotated[str, typer.Option(help="demo (coarse, fast) or full (512 x 512).")] = "demo",
+    size: Annotated[
+        Literal["demo", "full"], typer.Option(help="demo (coarse, fast) or full (512 x 512).")
+    ] = "demo",
     workers: Workers = None,
     as_json: Json = False,
     verbose: Verbose = 0,

@@ -9,7 +9,7 @@ from ctprep.fingerprints import Fingerprints, fingerprint_files
 from ctprep.ingest_volume import Job, Settings, ingest_volume, stored_attributes
 from ctprep.native import NativeJpeg, native_store_attributes
 from ctprep.report import recorded
-from ctprep.roster import Roster
+from ctprep.roster import Roster, ScanIds
 from ctprep.sources.discover import discover
 from ctprep.sources.source import Found, Refused
 from ctprep.store.attributes import Grid, StoreAttributes
@@ -27,6 +27,7 @@ def ingest(
     hu_policy: str = "auto",
     hu_range: tuple[int, int] = (-1024, 3071),
     scans: Path | None = None,
+    scan_ids: ScanIds = "stem",
     workers: int = 1,
     tolerant: bool = False,
     scheduler: str | None = None,
@@ -51,6 +52,8 @@ def ingest(
         hu_range: HU kept, lowest and highest.
         scans: scan table; without it scans are named by file name or pseudonym. Its paths are
             relative to `source`, or to the table's folder where they exist there only.
+        scan_ids: without a table, `stem` names scans other than DICOM by their file names, which
+            may tell who the patient is; `pseudonym` names all by a keyed hash.
         workers: processes; 1 stays in this one.
         tolerant: mend what can be mended, and say so.
         scheduler: address of a running dask cluster to use instead.
@@ -67,7 +70,7 @@ def ingest(
         TableError: the scan table breaks its schema.
     """
     _check_places(source, store)
-    roster = Roster(source, scans, key)
+    roster = Roster(source, scans, key, scan_ids=scan_ids)
     settings = Settings(store, grid, hu_policy, hu_range, tolerant, native, dry_run)
     target = _open_target(settings)
     work = partial(ingest_volume, settings=settings)

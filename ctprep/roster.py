@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ctprep.pseudonym import patient_pseudonym, scan_pseudonym
 from ctprep.sources.source import Found
 from ctprep.store.columns import to_scan_id
 from ctprep.store.errors import SourceError, TableError
 from ctprep.store.tables import ScanRow, read_scans
+
+ScanIds = Literal["stem", "pseudonym"]
+"""How scans other than DICOM are named without a scan table."""
 
 
 @dataclass(frozen=True)
@@ -23,19 +27,23 @@ class Roster:
     """Names scans by the scan table, or by pseudonyms where there is none.
 
     Without a table a DICOM series gets a keyed pseudonym, any other scan the slug of its file
-    name, and the patient a keyed pseudonym of PatientID or file name.
+    name or a keyed pseudonym of it, and the patient one of PatientID or file name.
 
     Args:
         source: folder, or file, of the scans.
         scans: scan table; its paths are relative to `source`, or to the table's own folder where
             they exist there only. None names by pseudonyms.
         key: key of the pseudonyms.
+        scan_ids: `stem` for the slug of the file name, `pseudonym` for none of it.
 
     Raises:
         TableError: the table breaks its schema, or two rows name the same file.
     """
 
-    def __init__(self, source: Path, scans: Path | None, key: bytes) -> None:
+    def __init__(
+        self, source: Path, scans: Path | None, key: bytes, *, scan_ids: ScanIds = "stem"
+    ) -> None:
+        self._by_stem = scan_ids == "stem"
         # Names and paths are relative to the folder, also where the source is a single file.
         self._root = (source if source.is_dir() else source.parent).resolve()
         self._key = key
@@ -97,7 +105,7 @@ class Roster:
 
     def _by_pseudonym(self, found: Found) -> Identity:
         patient_id = patient_pseudonym(self._key, found.patient_key)
-        if found.format == "dicom":
+        if found.format == "dicom" or not self._by_stem:
             return Identity(scan_pseudonym(self._key, found.key), patient_id)
         try:
             return Identity(to_scan_id(found.paths[0].name), patient_id)

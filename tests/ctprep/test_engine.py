@@ -1,16 +1,20 @@
 """The engine gives an item for every job, whatever happens to its worker."""
 
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import dask
 import pytest
+from distributed import LocalCluster
 
-from ctprep.engine import Item, memory_budget, refused, run
+from ctprep.engine import CLUSTER_SETTINGS, Item, memory_budget, refused, run
 from ctprep.store.errors import SourceError
 
 
@@ -25,6 +29,24 @@ class Task:
     def scan_id(self) -> str:
         """The same as the name."""
         return self.name
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    """Address of a running cluster of two workers, which does not take a second to start."""
+    with (
+        dask.config.set(CLUSTER_SETTINGS),
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+            dashboard_address=None,
+            memory_limit=2**30,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+    ):
+        yield cluster.scheduler_address
 
 
 def test_one_worker_stays_in_this_process_and_in_order() -> None:
@@ -62,15 +84,16 @@ def test_jobs_are_taken_as_they_are_needed() -> None:
     assert len(taken) <= 3
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_job_larger_than_the_budget_is_refused(workers: int) -> None:
+@pytest.mark.parametrize("cluster", [False, True])
+def test_a_job_larger_than_the_budget_is_refused(cluster: bool, scheduler: str) -> None:
     """It is told how much it needs, and the other jobs are done."""
 
     def work(job):
         return Item("stored", job.name)
 
+    address = scheduler if cluster else None
     jobs = [Task("small", 10), Task("large", 2**40), Task("also-small", 10)]
-    items = {item.name: item for item in run(work, jobs, workers=workers, budget_bytes=2**30)}
+    items = {item.name: item for item in run(work, jobs, scheduler=address, budget_bytes=2**30)}
 
     assert {name: item.status for name, item in items.items()} == {
         "small": "stored",
@@ -99,17 +122,17 @@ def test_a_killed_worker_costs_one_retry_then_a_refusal(tmp_path: Path) -> None:
     assert (tmp_path / "deadly").read_text() == (tmp_path / "flaky").read_text() == "xx"
 
 
-def test_a_bug_keeps_its_traceback() -> None:
+def test_a_bug_keeps_its_traceback(scheduler: str) -> None:
     """What is no fault of the input comes out of the worker as it was raised."""
 
     def work(job):
         raise ZeroDivisionError(job.name)
 
     with pytest.raises(ZeroDivisionError, match=r"a|b"):
-        list(run(work, [Task("a"), Task("b")], workers=2))
+        list(run(work, [Task("a"), Task("b")], scheduler=scheduler))
 
 
-def test_memory_admits_one_large_job_at_a_time() -> None:
+def test_memory_admits_one_large_job_at_a_time(scheduler: str) -> None:
     """Two small jobs run together, two that do not fit together never do."""
 
     def work(job):
@@ -119,7 +142,7 @@ def test_memory_admits_one_large_job_at_a_time() -> None:
 
     large = 600 * 2**20
     jobs = [Task("a", 10), Task("b", 10), Task("c", large), Task("d", large)]
-    items = run(work, jobs, workers=2, budget_bytes=1000 * 2**20)
+    items = run(work, jobs, scheduler=scheduler, budget_bytes=1000 * 2**20)
     spans = {item.name: tuple(map(float, str(item.what).split())) for item in items}
 
     assert spans["a"][0] < spans["b"][1]

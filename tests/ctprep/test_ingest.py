@@ -1,6 +1,7 @@
 """Ingest ends every input as exactly one of stored, unchanged or refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -29,14 +30,20 @@ def run(tiny_grid):
     return _run
 
 
-@pytest.fixture
-def source(tmp_path, tiny):
-    """Three scans in three formats."""
-    folder = tmp_path / "source"
+@pytest.fixture(scope="module")
+def three_scans(tmp_path_factory, tiny):
+    """Three scans in three formats, not to be changed."""
+    folder = tmp_path_factory.mktemp("three")
     tiny.nifti(folder / "One_A.nii.gz", 1)
     tiny.npz(folder / "two.npz", 2)
     tiny.dicom(folder / "series", 3)
     return folder
+
+
+@pytest.fixture
+def source(tmp_path, three_scans):
+    """A copy of the three scans."""
+    return shutil.copytree(three_scans, tmp_path / "source")
 
 
 def statuses(items) -> list[str]:
@@ -79,6 +86,23 @@ def test_dicom_is_named_by_pseudonyms_and_no_name_is_written(run, source, tmp_pa
     assert attributes.patient_id.startswith("p-")
     for content in files_of(tmp_path / "out").values():
         assert not any(name in content for name in NAMES)
+
+
+def test_pseudonyms_may_stand_for_file_names_too(run, tmp_path, tiny) -> None:
+    """A name in a file name reaches neither scan nor patient id, and a rerun finds the volume."""
+    tiny.nifti(tmp_path / "source" / "Doe_Jane.nii.gz", 1)
+    tiny.npz(tmp_path / "source" / "doe-jane-2.npz", 2)
+    store = tmp_path / "hifi.zarr"
+
+    items = run(tmp_path / "source", store, scan_ids="pseudonym")
+
+    assert statuses(items) == ["stored"] * 2
+    assert all(scan_id.startswith("ct-") for scan_id in VolumeStore.open(store).scan_ids())
+    written = b"".join([*map(str.encode, files_of(store)), *files_of(store).values()]).lower()
+    assert b"doe" not in written
+    assert b"jane" not in written
+    again = run(tmp_path / "source", store, scan_ids="pseudonym")
+    assert statuses(again) == ["unchanged"] * 2
 
 
 def test_running_again_changes_nothing(run, source, tmp_path) -> None:
