@@ -105,8 +105,7 @@ def _drop_copies(slices: tuple[Header, ...]) -> tuple[Header, ...]:
 
 
 def _same_image(first: Header, other: Header) -> bool:
-    if first.sop_uid and first.sop_uid == other.sop_uid:
-        return True
+    # Equal identifiers are no proof: some exports number every slice alike.
     try:
         pixels = [decode_slice(h.path, h.path.read_bytes(), h.shape) for h in (first, other)]
     except SourceError:

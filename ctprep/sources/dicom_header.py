@@ -31,7 +31,7 @@ ACQUISITION_NUMBERS = ("KVP", "SliceThickness", "XRayTubeCurrent", "SpiralPitchF
 TAGS = (
     *ACQUISITION_TEXT,
     *ACQUISITION_NUMBERS,
-    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "PatientID", "Modality"),
+    *("SOPClassUID", "SeriesInstanceUID", "PatientID", "Modality"),
     *("ImageType", "BurnedInAnnotation", "NumberOfFrames", "SamplesPerPixel"),
     *("Rows", "Columns", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient"),
     *("BitsAllocated", "BitsStored", "PixelRepresentation", "PixelPaddingValue"),
@@ -46,7 +46,6 @@ class Header:
 
     path: Path
     sop_class: str
-    sop_uid: str
     series_uid: str
     patient_key: str
     modality: str
@@ -116,7 +115,6 @@ def _header(path: Path, dataset: Dataset) -> Header:
     return Header(
         path=path,
         sop_class=_text(dataset, "SOPClassUID"),
-        sop_uid=_text(dataset, "SOPInstanceUID"),
         series_uid=_text(dataset, "SeriesInstanceUID"),
         patient_key=_text(dataset, "PatientID"),
         modality=_text(dataset, "Modality").upper(),

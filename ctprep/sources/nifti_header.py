@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from gzip import BadGzipFile
-from io import BufferedIOBase, BytesIO
+from io import SEEK_END, BufferedIOBase, BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from nibabel.spatialimages import HeaderDataError
 from ctprep.store.errors import NotFiniteError, SourceError
 
 GZIP_MAGIC = b"\x1f\x8b"
+MAX_RATIO = 1032
+"""What deflate can gain at most; a header that promises more is wrong (zlib, technical details)."""
+MAX_MM = 1e9
 KINDS: dict[int, tuple[Any, bytes]] = {348: (Nifti1Header, b"n+1"), 540: (Nifti2Header, b"n+2")}
 """By the size that a header states first; the magic is that of a single file."""
 UnpackError: Any = (BadGzipFile, isal_zlib.error)  # its types say instance, not class
@@ -94,7 +97,9 @@ def read_nifti_header(path: Path) -> NiftiHeader:
             kind, magic = KINDS[size]
             header = kind.from_fileobj(BytesIO(start), check=False)
             if bytes(header["magic"].item())[:3] == magic:
-                return _parse(header)
+                parsed = _parse(header)
+                _check_size(path, parsed.nbytes)
+                return parsed
     whole = len(start) >= min(KINDS)
     raise damaged("the file holds no whole NIfTI header", "unreadable" if whole else "truncated")
 
@@ -109,6 +114,17 @@ def damaged(what: str, verdict: str) -> SourceError:
     return SourceError(what, verdict=verdict, mend="fetch the file again")
 
 
+def _check_size(path: Path, promised: int) -> None:
+    with path.open("rb") as file:
+        packed = file.read(2) == GZIP_MAGIC
+        size = file.seek(0, SEEK_END)
+    # Before memory is asked for: a header can promise anything.
+    possible = size * MAX_RATIO if packed else size
+    if possible < promised:
+        what = f"the file ends early: {promised} bytes are promised, at most {possible} are there"
+        raise damaged(what, "truncated")
+
+
 def _parse(header: Any) -> NiftiHeader:  # noqa: ANN401
     rank, *lengths = (int(n) for n in header["dim"])
     if not 3 <= rank <= 7 or any(n != 1 for n in lengths[3:rank]) or min(lengths[:3]) < 1:
@@ -116,7 +132,7 @@ def _parse(header: Any) -> NiftiHeader:  # noqa: ANN401
     try:
         dtype = header.get_data_dtype()
         offset = int(header.get_data_offset())
-    except (HeaderDataError, ValueError, OverflowError) as error:
+    except (HeaderDataError, KeyError, ValueError, OverflowError) as error:
         raise damaged(
             "the header states no known type and place of voxels", "unreadable"
         ) from error
@@ -168,7 +184,7 @@ def _affine(header: Any) -> Float64[np.ndarray, "4 4"]:  # noqa: ANN401
             verdict="no-orientation",
             mend="convert the scan again with its orientation, for instance with dcm2niix",
         )
-    if not np.isfinite(affine).all() or (np.abs(affine[:3, :3]).sum(axis=0) == 0).any():
+    if not (np.abs(affine) < MAX_MM).all() or (np.abs(affine[:3, :3]).sum(axis=0) == 0).any():
         raise _no_spacing()
     return affine
 

@@ -1,22 +1,19 @@
 """The voxels of a NIfTI file: as they are stored, every byte of the file accounted for."""
 
 from gzip import GzipFile
-from io import SEEK_END, BufferedIOBase
+from io import BufferedIOBase
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Shaped
 
 from ctprep.sources.nifti_header import (
-    GZIP_MAGIC,
     NiftiHeader,
     UnpackError,
     damaged,
     open_unpacked,
 )
 
-MAX_RATIO = 1032
-"""What deflate can gain at most; a header that promises more is wrong (zlib, technical details)."""
 CHUNK = 1 << 20
 MAX_BEHIND = 1 << 20
 """Bytes behind the voxels that are read, for the checksum, before the file counts as a bomb."""
@@ -49,7 +46,6 @@ def read_voxels(path: Path, header: NiftiHeader) -> Shaped[np.ndarray, "z y x"]:
 
 
 def _read_stored(path: Path, header: NiftiHeader) -> Shaped[np.ndarray, "z y x"]:
-    _check_size(path, header.nbytes)
     # The file's fastest axis x is the array's last.
     stored = np.empty(header.shape[::-1], header.dtype)
     try:
@@ -68,17 +64,6 @@ def _read_stored(path: Path, header: NiftiHeader) -> Shaped[np.ndarray, "z y x"]
     if behind > MAX_BEHIND:
         raise damaged("the file unpacks to more than its header promises", "unreadable")
     return stored
-
-
-def _check_size(path: Path, promised: int) -> None:
-    with path.open("rb") as file:
-        packed = file.read(2) == GZIP_MAGIC
-        size = file.seek(0, SEEK_END)
-    # Before memory is asked for: a header can promise anything.
-    possible = size * MAX_RATIO if packed else size
-    if possible < promised:
-        what = f"the file ends early: {promised} bytes are promised, at most {possible} are there"
-        raise damaged(what, "truncated")
 
 
 def _fill(file: BufferedIOBase, array: Shaped[np.ndarray, "z y x"]) -> int:

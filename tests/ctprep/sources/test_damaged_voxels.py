@@ -125,3 +125,28 @@ def test_a_file_without_geometry_is_refused(
     path.write_bytes(b"\n".join(line for line in lines if not line.startswith(field)))
 
     assert _verdict(path) == verdict
+
+
+@pytest.mark.parametrize(
+    ("offset", "content", "verdict"),
+    [
+        (112, np.float32(np.inf).tobytes(), "not-finite"),  # scl_slope
+        (70, np.int16(128).tobytes(), "not-a-volume"),  # datatype: RGB
+        (70, np.int16(77).tobytes(), "unreadable"),  # datatype: none
+        (108, np.float32(8).tobytes(), "unreadable"),  # vox_offset: within the header
+        (108, np.float32(np.nan).tobytes(), "unreadable"),
+        (280, bytes(48), "no-spacing"),  # srow_x, srow_y, srow_z
+        (280, np.float32(1e30).tobytes(), "no-spacing"),
+        (284, np.float32(0.4).tobytes(), "gantry-tilt"),  # srow_x of the second axis
+        (344, b"ni1\0", "unreadable"),  # magic of a header whose voxels lie elsewhere
+    ],
+)
+def test_a_header_that_makes_no_sense_is_refused(
+    tmp_path: Path, offset: int, content: bytes, verdict: str
+) -> None:
+    """One field altered at its place in nifti1.h."""
+    path = tmp_path / "scan.nii"
+    whole = nibabel.Nifti1Image(_hu(), AFFINE).to_bytes()
+    path.write_bytes(whole[:offset] + content + whole[offset + len(content) :])
+
+    assert _verdict(path) == verdict
