@@ -1,6 +1,5 @@
 """Volumes to RAD-ChestCT's NPZ, byte for byte the same every time."""
 
-import io
 import zipfile
 from pathlib import Path
 
@@ -18,8 +17,9 @@ def write_npz(path: Path, ct: Int16[np.ndarray, "slice row column"]) -> None:
         path: ends in `.npz`.
         ct: HU at 0.8 mm, slices run down, rows to the back, columns to the left.
     """
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, np.ascontiguousarray(ct), allow_pickle=False)
-    entry = zipfile.ZipInfo("ct.npy", date_time=(1980, 1, 1, 0, 0, 0))
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr(entry, buffer.getvalue(), zipfile.ZIP_DEFLATED, 1)
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        # An entry opened by its name is dated 1980, so equal volumes give equal bytes.
+        archive.open("ct.npy", "w") as file,
+    ):
+        np.lib.format.write_array(file, ct, allow_pickle=False)

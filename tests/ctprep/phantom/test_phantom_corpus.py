@@ -149,6 +149,7 @@ def test_npz_is_laid_out_like_rad_chestct(corpus: Path) -> None:
     """One array `ct`, first slice at the neck, no pickles."""
     with np.load(find(corpus, "npz"), allow_pickle=False) as archive:
         assert archive.files == ["ct"]
+        assert archive.zip.infolist()[0].date_time == (1980, 1, 1, 0, 0, 0)
         ct = archive["ct"]
 
     assert ct.dtype == np.int16
