@@ -43,9 +43,8 @@ def train(
     """
     start_logging(verbose)
     with mendable():
-        from ctlite.recipe import load_recipe
-
         from cli.training import show_plan, show_training
+        from ctlite.recipe import load_recipe
 
         resolved = load_recipe(recipe, override or [])
         run = out or Path(resolved.out)
@@ -63,13 +62,18 @@ def evaluate(
     store: Annotated[
         Path | None, typer.Option(help="Store to score. [default: the one the run trained on]")
     ] = None,
-    same_set: Annotated[
-        bool,
+    thresholds: Annotated[
+        str,
         typer.Option(
-            "--thresholds-on-test",
-            help="Choose thresholds on the test scans, as the paper may have; flatters F1.",
+            help="Where thresholds come from: tune (the tuning split), stored (the model's own) "
+            "or same-set (the test scans themselves, which flatters F1 and accuracy)."
         ),
-    ] = False,
+    ] = "tune",
+    prompts: Annotated[
+        tuple[str, str], typer.Option(help="Templates of present and absent, with {label}.")
+    ] = ("{label}", "no {label}"),
+    batch_size: Annotated[int, typer.Option(min=1, help="Volumes encoded at once.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -79,13 +83,25 @@ def evaluate(
     """
     start_logging(verbose)
     with mendable():
+        from cli.progress import progress_bar
+        from cli.scores import check_choice, show_scores
         from ctlite.evaluate.evaluate import evaluate_run
+        from ctlite.trainer import choose_device
+        from ctprep.store.manifest import Prompts
 
-        from cli.scores import show_scores
-
-        scores = evaluate_run(
-            run, labels=labels, scans=scans, store=store, thresholds_on_test=same_set
-        )
+        with progress_bar() as progress:
+            task = progress.add_task(f"eval {run.name}", total=None)
+            scores = evaluate_run(
+                run,
+                labels=labels,
+                scans=scans,
+                store=store,
+                prompts=Prompts(positive=prompts[0], negative=prompts[1]),
+                thresholds=check_choice(thresholds),
+                batch_size=batch_size,
+                device=choose_device(device),
+                on_scan=lambda _: progress.advance(task),
+            )
         show_scores(scores, as_json=as_json)
 
 
@@ -99,14 +115,16 @@ def compare(
     Example: ctlite compare runs/teacher runs/sfp
     """
     with mendable():
-        from ctlite.evaluate.comparison import compare_runs
+        from dataclasses import asdict
 
         from cli.scores import show_comparison
+        from ctlite.evaluate.comparison import compare_runs
+        from ctlite.evaluate.scores import Interval
 
         rows = compare_runs(runs)
         if as_json:
             for row in rows:
-                typer.echo(json.dumps(row.as_dict()))
+                typer.echo(json.dumps(asdict(row), default=Interval.model_dump))
         else:
             show_comparison(rows)
 
