@@ -98,7 +98,9 @@ def create_file(path: Path, data: bytes) -> bool:
 
 
 def _aside(store: Path, name: str, state: str) -> Path:
-    (store / PARTIAL).mkdir(exist_ok=True)
+    # Not `exist_ok`, which looks again whether it is a folder: another writer may have dropped it.
+    with suppress(FileExistsError):
+        (store / PARTIAL).mkdir()
     return store / PARTIAL / f"{name}~{secrets.token_hex(8)}~{state}"
 
 
