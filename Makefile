@@ -1,6 +1,8 @@
 # make demo: the whole way on synthetic scans; make test: the tests. Both set up .venv first.
 PYTHON ?= python3
 VENV := .venv
+# A test process a core: more threads than that in each only wait for one another.
+TEST := OMP_NUM_THREADS=1 python -m pytest -n 2
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 PATIENTS ?= 800
@@ -23,10 +25,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 test: setup
-	python -m pytest
+	$(TEST)
 
 test-all: setup
-	python -m pytest -m "not gpu and not network"
+	$(TEST) -m "not gpu and not network"
 
 check: setup
 	ruff check .

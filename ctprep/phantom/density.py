@@ -9,7 +9,7 @@ from ctprep.phantom.fields import cell_count, cell_field, smooth_field
 from ctprep.phantom.findings import Finding, Side
 from ctprep.phantom.patient import Patient
 
-MOSAIC_MM = 34.0
+MOSAIC_MM = 46.0
 """Size of the patches of a mosaic; true lobules are smaller than a coarse voxel can show."""
 
 
@@ -113,8 +113,8 @@ def paint_mosaic(canvas: Canvas, finding: Finding, chest: Chest, patient: Patien
     rng = np.random.default_rng(finding.seed)
     _, cell = cell_field(canvas, chest.box, rng, MOSAIC_MM)
     count = cell_count(MOSAIC_MM) ** 3
-    level = np.random.default_rng(finding.seed + 1).random(count) < 0.5
-    steps = np.where(level, finding.amount, -0.3 * finding.amount).astype(np.float32)
+    level = np.random.default_rng(finding.seed + 1).random(count) < 0.6
+    steps = np.where(level, finding.amount, -0.1 * finding.amount).astype(np.float32)
     region = canvas.hu[chest.box]
     region += steps[cell] * chest.lung[chest.box]
 

@@ -65,14 +65,14 @@ _AMOUNTS: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float,
     "Cardiomegaly": ((1.20, 1.25), (1.30, 1.40), (1.40, 1.55)),
     "Emphysema": ((7, 9), (12, 15), (15, 20)),
     "Atelectasis": ((16, 20), (26, 34), (34, 46)),
-    "Lung nodule": ((16, 20), (26, 32), (30, 36)),
+    "Lung nodule": ((16, 20), (28, 34), (32, 40)),
     "Lung opacity": ((30, 36), (44, 54), (52, 64)),
     "Pulmonary fibrotic sequela": ((14, 18), (32, 40), (40, 48)),
     "Pleural effusion": ((16, 20), (32, 42), (42, 60)),
     "Mosaic attenuation pattern": ((110, 130), (210, 250), (250, 300)),
     "Peribronchial thickening": ((3.2, 4), (7, 8.5), (8.5, 10)),
     "Consolidation": ((28, 32), (42, 52), (50, 60)),
-    "Bronchiectasis": ((5, 6), (9, 10.5), (10.5, 12.5)),
+    "Bronchiectasis": ((5, 6), (10, 12), (12, 15)),
     "Interlobular septal thickening": ((2, 2.6), (3.4, 4.4), (4.4, 5.6)),
 }
 
@@ -110,10 +110,10 @@ def draw_finding(label: str, rng: np.random.Generator, severity: Severity | None
 
 
 _COUNTS: dict[str, tuple[int, int, int]] = {
-    "Lung nodule": (4, 10, 12),
+    "Lung nodule": (5, 14, 18),
     "Lung opacity": (2, 4, 4),
     "Consolidation": (1, 2, 2),
-    "Bronchiectasis": (2, 4, 4),
+    "Bronchiectasis": (2, 4, 6),
 }
 
 
@@ -122,7 +122,7 @@ def _draw_lobes(
 ) -> tuple[tuple[Side, str], ...]:
     count = max(_COUNTS.get(label, (1, 1, 1))[SEVERITIES.index(severity)], len(sides))
     lobes = []
-    for number in range(12):
+    for number in range(max(_COUNTS["Lung nodule"])):
         side = sides[number % len(sides)]
         options = LOBES[side]
         if label in ("Bronchiectasis", "Consolidation"):

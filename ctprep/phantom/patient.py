@@ -84,6 +84,8 @@ def make_patient(
     for finding in findings:
         if finding.label == "Cardiomegaly":
             anatomy = replace(anatomy, heart=anatomy.heart * finding.amount)
+        if finding.label == "Emphysema":
+            anatomy = _inflate(anatomy, finding.amount)
         if finding.label == "Atelectasis":
             raised = finding.amount
             if "right" in finding.sides:
@@ -91,6 +93,18 @@ def make_patient(
             if "left" in finding.sides:
                 anatomy = replace(anatomy, dome_left=anatomy.dome_left + raised)
     return Patient(seed, index, anatomy, findings)
+
+
+def _inflate(anatomy: Anatomy, amount_mm: float) -> Anatomy:
+    """Give a body the shape that emphysema brings: barrel chest, low and flat diaphragm."""
+    return replace(
+        anatomy,
+        body_back=min(anatomy.body_back + 0.9 * amount_mm, 138.0),
+        lung_base=anatomy.lung_base - amount_mm,
+        dome_right=max(anatomy.dome_right - 1.8 * amount_mm, 16.0),
+        dome_left=max(anatomy.dome_left - 1.8 * amount_mm, 12.0),
+        heart=0.92 * anatomy.heart,
+    )
 
 
 def _draw_anatomy(rng: np.random.Generator) -> Anatomy:

@@ -10,6 +10,9 @@ from ctprep.phantom.findings import Finding
 from ctprep.phantom.patient import Patient
 from ctprep.phantom.trees import beside_artery, grow_tree
 
+WALL_MM = 4.5
+"""Wall of a dilated bronchus; thinner ones are lost in a coarse voxel."""
+
 
 def paint_nodules(canvas: Canvas, finding: Finding, chest: Chest, patient: Patient) -> None:
     """Paint solid, partly calcified balls."""
@@ -95,13 +98,13 @@ def paint_bronchiectasis(canvas: Canvas, finding: Finding, chest: Chest, patient
         hilum = np.asarray(HILUM[side])
         aim = np.asarray(center) - hilum
         lines = []
-        for _ in range(9):
+        for _ in range(16):
             start = hilum + aim * rng.uniform(0.5, 0.8) + rng.normal(0, 18, 3)
             end = hilum + aim * rng.uniform(1.0, 1.4) + rng.normal(0, 24, 3)
             radius = finding.amount * float(rng.uniform(0.75, 1.15))
             lines.append((tuple(start.tolist()), tuple(end.tolist()), radius))
         for start, end, radius in lines:
-            tube(canvas, start, end, radius + 2.4, 0.0, mask=chest.lung)
+            tube(canvas, start, end, radius + WALL_MM, 20.0, mask=chest.lung)
         for start, end, radius in lines:
             tube(canvas, start, end, radius, -985.0, mask=chest.lung)
 
