@@ -48,7 +48,7 @@ def estimate_memory(
         keeps_maps: whether the attention maps of two encoders are held, as FAST does.
 
     Returns:
-        The estimate; activations are within a factor of two.
+        The estimate; activations are counted by a formula, and rough.
     """
     held = sum(t.numel() * t.element_size() for t in module.state_dict().values())
     trained = sum(p.numel() * p.element_size() for p in module.parameters() if p.requires_grad)

@@ -3,7 +3,7 @@
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-PACKAGES = ("ct-lite", "numpy", "pydicom", "SimpleITK", "simplejpeg", "zarr")
+PACKAGES = ("ct-lite", "isal", "nibabel", "numpy", "pydicom", "SimpleITK", "simplejpeg", "zarr")
 
 
 @cache
