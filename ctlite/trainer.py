@@ -273,6 +273,6 @@ def _check_finite(losses: dict[str, float], scan_ids: list[str]) -> None:
 def _not_finite(what: str, scan_ids: list[str]) -> CtError:
     return CtError(
         f"{what} is not finite in the batch of {', '.join(scan_ids)}",
-        mend="look at these scans with `ctprep preview`; if they are sound, lower optimizer.lr "
-        "or optimizer.clip_norm",
+        mend="look at these scans; if they are sound, lower optimizer.lr "
+        "or set a smaller optimizer.clip_norm above 0",
     )

@@ -14,6 +14,9 @@ Policy = Literal["auto", "rescale", "already"]
 Number = int | float
 INT16 = np.iinfo(np.int16)
 
+MOST_PADDING_HU = -900
+"""Padding above it, read as HU, is no padding."""
+
 
 def decide_hu(
     stored: Shaped[np.ndarray, "slice row column"],
@@ -56,7 +59,8 @@ def decide_hu(
     for index, plane in enumerate(stored):
         hu[index] = _to_int16(plane, float(slopes[index]), float(intercepts[index]))
         if padding is not None:
-            hu[index][plane == padding] = PAD_HU
+            # A value that reads as tissue marks nothing: it was left from before a rescale.
+            hu[index][(plane == padding) & (hu[index] <= MOST_PADDING_HU)] = PAD_HU
     return hu, decision
 
 
@@ -95,7 +99,7 @@ def _check_plausible(already: Tissues, rescaled: Tissues) -> None:
         raise SourceError(
             f"the values are no HU: stored they show {already}; rescaled {rescaled}",
             verdict="implausible-hu",
-            mend="pass --hu rescale or --hu already if you know better, or leave the scan out",
+            mend="pass --hu already if you know that they are HU, or leave the scan out",
         )
 
 

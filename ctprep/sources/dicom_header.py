@@ -130,7 +130,7 @@ def _header(path: Path, dataset: Dataset) -> Header:
         intercept=(_numbers(dataset, "RescaleIntercept", 1) or (0.0,))[0],
         rescale_type=_text(dataset, "RescaleType").upper(),
         padding=_padding(dataset, signed=signed),
-        fits_int16=signed or bits < 16,
+        fits_int16=bits <= 16 if signed else bits < 16,
         temporal_position=_text(dataset, "TemporalPositionIdentifier"),
         acquisition=_acquisition(dataset),
     )

@@ -34,8 +34,24 @@ def decode_stack(
     for index, header in enumerate(slices):
         content = header.path.read_bytes()
         hashes.append(sha256(content).hexdigest())
-        stored[index] = decode_slice(header.path, content, header.shape)
+        pixels = decode_slice(header.path, content, header.shape)
+        _check_range(pixels, dtype, header.path)
+        stored[index] = pixels
     return stored, tuple(hashes)
+
+
+def _check_range(
+    pixels: Shaped[np.ndarray, "row column"], dtype: type[np.signedinteger], path: Path
+) -> None:
+    low, high = int(pixels.min()), int(pixels.max())
+    limits = np.iinfo(dtype)
+    # An assignment would wrap without an error.
+    if low < limits.min or high > limits.max:
+        raise SourceError(
+            f"the pixels of {path.name} run from {low} to {high}, beyond what its header says",
+            verdict="undecodable",
+            mend="export the series again",
+        )
 
 
 def decode_slice(

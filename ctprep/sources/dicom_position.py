@@ -48,7 +48,7 @@ def position_fault(slices: Sequence[Header]) -> Fault | None:
             )
         mend = "remove the copies, or pass --tolerant to drop those that are equal"
         return Fault("duplicate-position", f"{count} slices lie where another one does", mend)
-    return _tilt_fault(slices) or _spacing_fault(gaps_mm)
+    return _tilt_fault(slices) or _shift_fault(slices) or _spacing_fault(gaps_mm)
 
 
 def _tilt_fault(slices: Sequence[Header]) -> Fault | None:
@@ -61,6 +61,20 @@ def _tilt_fault(slices: Sequence[Header]) -> Fault | None:
     degrees = float(np.degrees(np.arctan2(shift, height)))
     mend = "undo the tilt with a tool that shears the slices back, or leave it out"
     return Fault("gantry-tilt", f"the slices are stacked {degrees:.1f} degrees off normal", mend)
+
+
+def _shift_fault(slices: Sequence[Header]) -> Fault | None:
+    """Find slices off the straight line from the first to the last, within their plane."""
+    normal = _normal(slices[0])
+    steps = np.subtract([header.position_lps for header in slices], slices[0].position_lps)
+    shares = (steps @ normal) / (steps[-1] @ normal)
+    off_mm = steps - np.outer(shares, steps[-1])
+    in_plane_mm = np.linalg.norm(off_mm - np.outer(off_mm @ normal, normal), axis=1)
+    if in_plane_mm.max() <= MAX_TILT_PIXELS * min(slices[0].spacing_mm):
+        return None
+    count = int((in_plane_mm > MAX_TILT_PIXELS * min(slices[0].spacing_mm)).sum())
+    what = f"{count} slices lie up to {in_plane_mm.max():.1f} mm beside the others, in their plane"
+    return Fault("shifted-slice", what, "reconstruct with one center, or leave it out")
 
 
 def _spacing_fault(gaps_mm: Float64[np.ndarray, " gap"]) -> Fault | None:

@@ -53,6 +53,12 @@ def _read(
 ) -> Read:
     if found.format == "dicom":
         return read_dicom(found, hu_policy=hu_policy, tolerant=tolerant)
+    if hu_policy == "rescale" and slope == 1 and intercept == 0:
+        raise SourceError(
+            "rescaling was asked for, but nothing says by which slope and intercept",
+            verdict="no-rescale",
+            mend="use --hu auto; the scaling in a file's own header is applied in any case",
+        )
     if found.format == "npz":
         return read_npz(found, hu_policy=hu_policy)
     return read_nifti(found, hu_policy=hu_policy, slope=slope, intercept=intercept)

@@ -118,3 +118,12 @@ def test_holes_are_refused(bad: float) -> None:
         decide_hu(stored, 1, 0, "rescale")
     with pytest.raises(NotFiniteError, match="intercept"):
         decide_hu(np.zeros(SHAPE, np.int16), 1, bad, "rescale")
+
+
+def test_padding_that_reads_as_tissue_is_no_padding() -> None:
+    """HU written back under the old tags: a padding value of 0 would turn water into air."""
+    stored = np.where(np.arange(2 * 40 * 40) % 3 == 0, 0, -850).reshape(2, 40, 40).astype(np.int16)
+
+    got, _ = decide_hu(stored, 1, 0, "already", padding=0)
+
+    np.testing.assert_array_equal(got, stored)

@@ -11,6 +11,7 @@ from pydicom.uid import generate_uid
 from ctprep.sources.discover import discover
 from ctprep.sources.read import read
 from ctprep.sources.source import Found, Refused
+from ctprep.store.errors import SourceError
 
 SLICES = 12
 UNEVEN_MM = [0, 4, 8, 14, 18, 22, 26, 30, 34, 38, 42, 46]
@@ -172,3 +173,26 @@ def test_each_slice_is_rescaled_on_its_own_on_request(series: Path, tiny) -> Non
     scan = read(found, tolerant=True)
     assert scan.mends == ("rescaled each slice by its own of 2 rescales",)
     np.testing.assert_array_equal(scan.volume.hu, tiny.hu(0).clip(-1024))
+
+
+def test_slices_shifted_in_their_plane(series: Path) -> None:
+    """Four slices in the middle lie 50 mm to the side; the ends are in line."""
+
+    def change(dataset: pydicom.Dataset, index: int) -> None:
+        left_mm = 10.0 if 4 <= index < 8 else -40.0
+        dataset.ImagePositionPatient = [left_mm, -40.0, 4.0 * index]
+
+    _edit(series, change)
+
+    assert _outcomes(series) == ([], ["shifted-slice"])
+
+
+def test_rescale_without_a_slope_is_refused(tmp_path: Path) -> None:
+    """Nothing is recorded as rescaled that was not."""
+    np.savez_compressed(tmp_path / "scan.npz", ct=np.full((4, 5, 6), -800, np.int16))
+    (found,) = discover(tmp_path)
+
+    with pytest.raises(SourceError) as caught:
+        read(found, hu_policy="rescale")
+
+    assert caught.value.verdict == "no-rescale"
