@@ -1,6 +1,5 @@
 """NIfTI, NRRD and MetaImage: one file, one volume."""
 
-import hashlib
 import math
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from ctprep.sources.attached import check_attached
 from ctprep.sources.itk import read_image, read_shape
 from ctprep.sources.nifti_header import read_nifti_header
 from ctprep.sources.nifti_voxels import read_voxels
-from ctprep.sources.original import original_geometry, peak_bytes
+from ctprep.sources.original import peak_bytes, read_of_file
 from ctprep.sources.source import Found, Read
 from ctprep.store.errors import SourceError
 from ctprep.volume import Volume
@@ -90,17 +89,7 @@ def read_nifti(
         image = read_image(path)  # keeps the voxels alive
         stored, affine_ras = image.voxels, image.affine_ras
     hu, decision = decide_hu(stored, slope, intercept, hu_policy)
-    volume = Volume(hu=hu, affine_ras=affine_ras)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Read(
-        volume=volume,
-        hu=decision,
-        original=original_geometry(volume),
-        acquisition={},
-        source_sha256=(digest,),
-        mends=found.mends,
-    )
+    return read_of_file(found, hu, affine_ras, decision)
 
 
 def _nifti(path: Path) -> tuple[Shaped[np.ndarray, "z y x"], Float64[np.ndarray, "4 4"]]:

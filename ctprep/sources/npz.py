@@ -1,6 +1,5 @@
 """NPZ in the layout of RAD-ChestCT: an array alone, its geometry fixed by the data set."""
 
-import hashlib
 import zipfile
 import zlib
 from pathlib import Path
@@ -10,10 +9,9 @@ from jaxtyping import Shaped
 from numpy.lib import format as npy
 
 from ctprep.hu import decide_hu
-from ctprep.sources.original import original_geometry, peak_bytes
+from ctprep.sources.original import peak_bytes, read_of_file
 from ctprep.sources.source import Found, Read
 from ctprep.store.errors import SourceError
-from ctprep.volume import Volume
 
 MEMBER = "ct"
 SPACING_MM = 0.8
@@ -70,17 +68,7 @@ def read_npz(found: Found, *, hu_policy: str) -> Read:
     """
     path = found.paths[0]
     hu, decision = decide_hu(_load(path), 1, 0, hu_policy)
-    volume = Volume(hu=hu, affine_ras=AFFINE_RAS.copy())
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Read(
-        volume=volume,
-        hu=decision,
-        original=original_geometry(volume),
-        acquisition={},
-        source_sha256=(digest,),
-        mends=found.mends,
-    )
+    return read_of_file(found, hu, AFFINE_RAS.copy(), decision)
 
 
 def _header(path: Path) -> tuple[tuple[int, ...], np.dtype]:

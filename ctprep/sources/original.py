@@ -1,6 +1,12 @@
-"""What is remembered of a source's sampling."""
+"""What is remembered of a source: its sampling, and the hash of its file."""
 
-from ctprep.store.attributes import OriginalGeometry
+import hashlib
+
+import numpy as np
+from jaxtyping import Float64, Int16
+
+from ctprep.sources.source import Found, Read
+from ctprep.store.attributes import HuDecision, OriginalGeometry
 from ctprep.volume import Volume
 
 GRID_BYTES = 160_000_000
@@ -15,6 +21,33 @@ def original_geometry(volume: Volume) -> OriginalGeometry:
         spacing_mm=volume.spacing_mm,
         affine_ras=volume.affine_ras.tolist(),
         axis_codes=volume.axis_codes,
+    )
+
+
+def read_of_file(
+    found: Found,
+    hu: Int16[np.ndarray, "slice row column"],
+    affine_ras: Float64[np.ndarray, "4 4"],
+    decision: HuDecision,
+) -> Read:
+    """Put together what was read from one file that tells nothing of the acquisition.
+
+    Args:
+        found: the file.
+        hu: its voxels.
+        affine_ras: array index to RAS+ mm.
+        decision: how they became HU.
+    """
+    volume = Volume(hu=hu, affine_ras=affine_ras)
+    with found.paths[0].open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Read(
+        volume=volume,
+        hu=decision,
+        original=original_geometry(volume),
+        acquisition={},
+        source_sha256=(digest,),
+        mends=found.mends,
     )
 
 

@@ -1,11 +1,17 @@
-"""Tiny stores and tokenizers for everything that trains or scores."""
+"""Golden encoders, and tiny stores and tokenizers for everything that trains or scores."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file
 
+from ctlite.models.ct_encoder import CTViT
+from ctlite.models.reference_weights import load_encoder_weights
 from ctlite.recipe import Recipe, load_recipe
 from ctprep.store.attributes import (
     LUNG,
@@ -19,6 +25,7 @@ from ctprep.store.attributes import (
 from ctprep.store.store import VolumeStore
 from ctprep.store.tables import ReportRow, ScanRow, write_reports, write_scans
 
+LoadEncoder = Callable[..., CTViT]
 MakeStore = Callable[..., VolumeStore]
 ToyRecipe = Callable[..., Recipe]
 
@@ -154,3 +161,25 @@ def toy_recipe(toy_corpus: Path) -> ToyRecipe:
         return load_recipe(str(path), overrides)
 
     return make
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Constructor arguments, from the metadata of a golden file."""
+    with safe_open(path, "pt") as file:
+        config = json.loads(file.metadata()["config"])
+    return {
+        key: tuple(value) if isinstance(value, list) else value for key, value in config.items()
+    }
+
+
+@pytest.fixture
+def load_encoder(golden: Path) -> LoadEncoder:
+    """Builds an encoder with golden weights, in evaluation mode."""
+
+    def load(name: str, **options: Any) -> CTViT:
+        path = golden / f"{name}.weights.safetensors"
+        encoder = CTViT(**read_config(path), **options).eval()
+        load_encoder_weights(encoder, load_file(path))
+        return encoder
+
+    return load
