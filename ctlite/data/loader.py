@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from ctprep.store.store import VolumeStore
 from jaxtyping import Shaped
 
 from ctlite.data.batch import Batch
@@ -27,6 +26,7 @@ from ctlite.data.reports import Reports
 from ctlite.data.sampler import epoch_order, order_digest, rank_share
 from ctlite.data.stores import stores_by_kind
 from ctprep.store.errors import CheckpointError, RecipeError, StoreError, located
+from ctprep.store.store import VolumeStore
 
 logger = logging.getLogger(__name__)
 

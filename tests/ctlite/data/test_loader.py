@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ctprep.store.store import VolumeStore
 
 from ctlite.data.loader import THREAD_NAME, Loader
 from ctlite.data.reports import Reports
@@ -22,6 +21,7 @@ from ctprep.store.errors import (
     StoreMismatchError,
     TableError,
 )
+from ctprep.store.store import VolumeStore
 
 MakeStore = Callable[..., VolumeStore]
 SCANS = [f"s{index}" for index in range(7)]
