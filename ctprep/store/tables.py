@@ -295,7 +295,7 @@ def _same_type(found: pa.DataType, expected: pa.DataType) -> bool:
     # Writers name the item of a list differently, and may choose large strings.
     if pa.types.is_list(expected):
         return pa.types.is_list(found) and _same_type(found.value_type, expected.value_type)
-    return found == expected or (expected == pa.string() and found == pa.large_string())
+    return bool(found == expected or (expected == pa.string() and found == pa.large_string()))
 
 
 def write_reports(path: Path, rows: Iterable[ReportRow]) -> None:
