@@ -68,12 +68,12 @@ def _shift_fault(slices: Sequence[Header]) -> Fault | None:
     normal = _normal(slices[0])
     steps = np.subtract([header.position_lps for header in slices], slices[0].position_lps)
     shares = (steps @ normal) / (steps[-1] @ normal)
-    off_mm = steps - np.outer(shares, steps[-1])
-    in_plane_mm = np.linalg.norm(off_mm - np.outer(off_mm @ normal, normal), axis=1)
-    if in_plane_mm.max() <= MAX_TILT_PIXELS * min(slices[0].spacing_mm):
+    # Shares are heights along the normal, so what is left lies in the plane.
+    off_mm = np.linalg.norm(steps - np.outer(shares, steps[-1]), axis=1)
+    is_off = off_mm > MAX_TILT_PIXELS * min(slices[0].spacing_mm)
+    if not is_off.any():
         return None
-    count = int((in_plane_mm > MAX_TILT_PIXELS * min(slices[0].spacing_mm)).sum())
-    what = f"{count} slices lie up to {in_plane_mm.max():.1f} mm beside the others, in their plane"
+    what = f"{is_off.sum()} slices lie up to {off_mm.max():.1f} mm beside the rest, in their plane"
     return Fault("shifted-slice", what, "reconstruct with one center, or leave it out")
 
 
