@@ -1,17 +1,16 @@
 """From a recipe to the parts of a run: stores, reports, stage, loaders."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ctlite.data.loader import Loader
-from ctlite.data.reports import Reports
-from ctlite.recipe import DataRecipe, Recipe
+from ctlite.data.reports import Reports, read_report_texts
+from ctlite.recipe import Recipe
 from ctlite.stages.stage import Need, Setup, Stage
 from ctprep.store.attributes import Kind
 from ctprep.store.errors import RecipeError, TableError
 from ctprep.store.store import VolumeStore
-from ctprep.store.tables import ScanRow, read_reports, read_scans
+from ctprep.store.tables import read_scans
 
 
 @dataclass(frozen=True)
@@ -43,24 +42,29 @@ def assemble(recipe: Recipe) -> Parts:
     hifi = _open(data.hifi_store, "hifi") if "hu" in needs else None
     jpeg = _open(data.jpeg_store, "jpeg") if "gray" in needs else None
     rows = read_scans(data.scans)
-    texts = _training_texts(data, rows) if "text" in needs else []
+    by_scan = {}
+    if "text" in needs and data.reports is not None:
+        by_scan = read_report_texts(data.reports)
+    # Of training scans alone: what is learned from texts must not have seen the test reports.
+    train = {row.scan_id for row in rows if row.split == "train"}
     setup = Setup(
         model=recipe.model,
         init=None if recipe.init is None else recipe.init.source,
         hifi=None if hifi is None else hifi.attributes,
         jpeg=None if jpeg is None else jpeg.attributes,
-        texts=texts,
+        reports=[report for scan_id, report in by_scan.items() if scan_id in train],
     )
     stage = recipe.stage.build(setup)
     stage.model.visual_transformer.recompute = recipe.recompute
     reports = None
-    if "text" in needs and data.reports is not None:
-        reports = Reports.read(
-            data.reports,
+    if by_scan:
+        reports = Reports(
+            by_scan,
             stage.model.tokenizer,
             choice=data.text,
             max_length=data.max_tokens,
             seed=recipe.seed,
+            per_scan=data.texts_per_scan,
         )
 
     def load(split: str, *, shuffle: bool) -> Loader:
@@ -111,17 +115,3 @@ def _check_files(recipe: Recipe) -> None:
 
 def _open(path: Path | None, kind: Kind) -> VolumeStore | None:
     return None if path is None else VolumeStore.open(path, kind=kind)
-
-
-def _training_texts(data: DataRecipe, rows: Sequence[ScanRow]) -> list[str]:
-    # Of training scans alone: a vocabulary is learned, and must not have seen the test reports.
-    train = {row.scan_id for row in rows if row.split == "train"}
-    if data.reports is None:
-        return []
-    table = read_reports(data.reports).select(["scan_id", "text_full", "text_positive"])
-    return [
-        text
-        for row in table.to_pylist()
-        if row["scan_id"] in train
-        for text in (row["text_full"], row["text_positive"])
-    ]

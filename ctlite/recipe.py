@@ -10,6 +10,7 @@ import tomli_w
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from ctlite.data.reports import TextChoice
 from ctlite.model_recipe import ModelRecipe, Section
 from ctlite.stages.clip import ClipConfig
 from ctlite.stages.fast import FastConfig
@@ -28,8 +29,11 @@ class DataRecipe(Section):
     """Report table of `ctprep filter-reports`."""
     scans: Path
     """Scan table: split and patient of every scan."""
-    text: Literal["positive", "full", "mixed"] = "positive"
-    """Which text of a report is seen; the paper's is `positive`."""
+    text: TextChoice = "positive"
+    """Which text of a report is seen; the paper's is `positive`. `sentences` draws single
+    sentences about findings and absences, which suits a text encoder that is not pretrained."""
+    texts_per_scan: int = Field(default=1, gt=0)
+    """Sentences drawn of each scan's report, for one look at its volume."""
     max_tokens: int = Field(default=512, gt=0)
     """Tokens kept of a report."""
     batch_size: int = Field(default=4, gt=0)
@@ -107,6 +111,8 @@ class Recipe(Section):
         if self.init is None and (not self.stage.builds_model or self.model is None):
             other = ", or a [model] to begin anew" if self.stage.builds_model else ""
             faults.append(f"init.from: the stage {self.stage.name} needs it{other}")
+        if self.data.texts_per_scan > 1 and self.data.text != "sentences":
+            faults.append('data.texts_per_scan: more than one needs data.text = "sentences"')
         if faults:
             raise ValueError("\n".join(faults))
         return self

@@ -22,7 +22,7 @@ MIN_FIT = 0.6
 """Share of voxels that must be air, lung, fat or soft tissue; the rest is contrast and bone."""
 MIN_LUNG = 0.1
 """Lung as a share of lung and soft tissue; real chests had above 0.12, an abdomen 0.08."""
-SAMPLE_VOXELS = 2_000_000
+SAMPLE_VOXELS = 500_000
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Tissues:
 
 
 def sample(voxels: Shaped[np.ndarray, "slice row column"]) -> Shaped[np.ndarray, "sample"]:
-    """Take every n-th voxel along each axis, some two million at most.
+    """Take every n-th voxel along each axis, some half a million at most.
 
     Args:
         voxels: volume of any unit.

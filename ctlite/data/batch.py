@@ -21,8 +21,9 @@ class Batch:
     """Gray levels of the JPEG store, in the store's orientation."""
     hu: Int16[Tensor, "batch slice row column"] | None = None
     """HU of the hi-fi store, in the store's orientation."""
-    token_ids: Int64[Tensor, "batch length"] | None = None
-    attention_mask: Int64[Tensor, "batch length"] | None = None
+    token_ids: Int64[Tensor, "text length"] | None = None
+    """One text a scan in the order of the scans; then, if there are more, another of each."""
+    attention_mask: Int64[Tensor, "text length"] | None = None
     """1 at tokens, 0 at padding."""
 
     def to(self, device: torch.device | str) -> "Batch":

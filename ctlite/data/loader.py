@@ -60,7 +60,8 @@ class Loader:
         scan_ids: the scans to load; all must be in every store given, and have a report.
         gray_store: JPEG store that fills `Batch.gray`.
         hu_store: hi-fi store that fills `Batch.hu`.
-        reports: fill the tokens; no two equal texts come in one global batch.
+        reports: fill the tokens; no two equal texts come in one global batch, but for drawn
+            sentences.
         patients: patient by scan id; no two scans of one patient come in one global batch.
         batch_size: scans in a batch of this process.
         seed: of the order.
@@ -300,7 +301,8 @@ class Loader:
             if self._patients is not None:
                 own.append(("patient", self._patients[scan_id]))
             if self._reports is not None:
-                own.append(("text", self._reports.text(scan_id, epoch)))
+                text = self._reports.unique_text(scan_id, epoch)
+                own += [] if text is None else [("text", text)]
             keys[scan_id] = tuple(own)
         return keys
 

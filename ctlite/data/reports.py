@@ -1,6 +1,8 @@
-"""Report table to token ids: which text of a report is seen, and its tokens."""
+"""Report table to token ids: which texts of a report are seen, and their tokens."""
 
 import hashlib
+import random
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,50 @@ from ctprep.store.errors import TableError
 from ctprep.store.tables import read_reports
 
 Tokenizer = Callable[..., Mapping[str, Any]]
-TextChoice = Literal["positive", "full", "mixed"]
+TextChoice = Literal["positive", "full", "mixed", "sentences"]
+
+# The filter ends every sentence that it joins with one of these.
+_SENTENCE_END = re.compile(r"(?<=[.?!])\s+")
+
+
+@dataclass(frozen=True)
+class ReportText:
+    """The texts of one report."""
+
+    full: str
+    """The whole report."""
+    positive: str
+    """Abnormal findings alone."""
+    negative: str = ""
+    """What is said to be absent."""
+
+    def sentences(self) -> list[str]:
+        """Divide findings and absences.
+
+        Returns:
+            The sentences of both, findings first; never none.
+        """
+        parts = _SENTENCE_END.split(f"{self.positive} {self.negative}".strip())
+        return [part for part in parts if part] or [self.full]
+
+
+def read_report_texts(path: Path) -> dict[str, ReportText]:
+    """Read a report table.
+
+    Args:
+        path: Parquet, as `ctprep filter-reports` writes it.
+
+    Returns:
+        The texts by scan id.
+
+    Raises:
+        TableError: the table breaks its schema.
+    """
+    table = read_reports(path).select(["scan_id", "text_full", "text_positive", "text_negative"])
+    return {
+        row["scan_id"]: ReportText(row["text_full"], row["text_positive"], row["text_negative"])
+        for row in table.to_pylist()
+    }
 
 
 @dataclass(frozen=True)
@@ -22,50 +67,21 @@ class Reports:
     """The reports of a corpus and how they become tokens.
 
     With `mixed`, each scan's text is drawn anew every epoch, half of the time the full report;
-    the draw is a pure function of seed, epoch and scan id.
+    with `sentences` it is one of the sentences about findings and absences. The draws are a pure
+    function of seed, epoch and scan id.
     """
 
-    full: Mapping[str, str]
-    """Whole report by scan id."""
-    positive: Mapping[str, str]
-    """Abnormal findings alone, by scan id."""
+    by_scan: Mapping[str, ReportText]
+    """Texts by scan id."""
     tokenizer: Tokenizer
     """A Hugging Face tokenizer."""
     choice: TextChoice = "positive"
     max_length: int = 512
-    """Tokens kept of a report; the rest is cut."""
+    """Tokens kept of a text; the rest is cut."""
     seed: int = 0
-
-    @classmethod
-    def read(
-        cls,
-        path: Path,
-        tokenizer: Tokenizer,
-        *,
-        choice: TextChoice = "positive",
-        max_length: int = 512,
-        seed: int = 0,
-    ) -> "Reports":
-        """Read a report table.
-
-        Args:
-            path: Parquet, as `ctprep filter-reports` writes it.
-            tokenizer: a Hugging Face tokenizer.
-            choice: the text that is seen.
-            max_length: tokens kept of a report.
-            seed: of the draws of `mixed`.
-
-        Returns:
-            The reports of all scans in the table.
-
-        Raises:
-            TableError: the table breaks its schema.
-        """
-        table = read_reports(path)
-        rows = table.select(["scan_id", "text_full", "text_positive"]).to_pylist()
-        full = {row["scan_id"]: row["text_full"] for row in rows}
-        positive = {row["scan_id"]: row["text_positive"] for row in rows}
-        return cls(full, positive, tokenizer, choice=choice, max_length=max_length, seed=seed)
+    per_scan: int = 1
+    """Texts a scan; more than one needs `sentences`, of which none comes twice if there are
+    enough."""
 
     def check(self, scan_ids: Iterable[str]) -> None:
         """Check that every scan has a report.
@@ -76,32 +92,56 @@ class Reports:
         Raises:
             TableError: naming the first scans without one.
         """
-        missing = [scan_id for scan_id in scan_ids if scan_id not in self.full]
+        missing = [scan_id for scan_id in scan_ids if scan_id not in self.by_scan]
         if missing:
             raise TableError(
                 f"{len(missing)} scans have no report, the first are {', '.join(missing[:5])}",
                 mend="add their reports to the report table, or take them out of the scan table",
             )
 
-    def text(self, scan_id: str, epoch: int) -> str:
-        """Choose the text of a scan.
+    def texts(self, scan_id: str, epoch: int) -> tuple[str, ...]:
+        """Choose the texts of a scan.
 
         Args:
             scan_id: the scan.
-            epoch: counts from 0; matters for `mixed` only.
+            epoch: counts from 0; matters where texts are drawn.
 
         Returns:
-            The text the text tower sees.
+            The `per_scan` texts that the text tower sees.
         """
+        report = self.by_scan[scan_id]
+        if self.choice == "sentences":
+            drawn = self._random(scan_id, epoch)
+            sentences = report.sentences()
+            order: list[str] = []
+            while len(order) < self.per_scan:
+                order += drawn.sample(sentences, len(sentences))
+            return tuple(order[: self.per_scan])
         is_full = self.choice == "full"
         if self.choice == "mixed":
-            draw = hashlib.blake2b(f"{self.seed}/{epoch}/{scan_id}".encode(), digest_size=1)
-            is_full = draw.digest()[0] < 128
-        return self.full[scan_id] if is_full else self.positive[scan_id]
+            is_full = self._random(scan_id, epoch).random() < 0.5
+        return (report.full if is_full else report.positive,) * self.per_scan
+
+    def unique_text(self, scan_id: str, epoch: int) -> str | None:
+        """Tell the text that may not come twice in a batch.
+
+        Args:
+            scan_id: the scan.
+            epoch: counts from 0.
+
+        Returns:
+            The scan's text; None with `sentences`, which many scans share, so that the losses
+            leave equal ones out instead.
+        """
+        return None if self.choice == "sentences" else self.texts(scan_id, epoch)[0]
+
+    def _random(self, scan_id: str, epoch: int) -> random.Random:
+        digest = hashlib.blake2b(f"{self.seed}/{epoch}/{scan_id}".encode(), digest_size=8).digest()
+        return random.Random(int.from_bytes(digest))
 
     def tokenize(
         self, scan_ids: Sequence[str], epoch: int
-    ) -> tuple[Int64[Tensor, "batch length"], Int64[Tensor, "batch length"]]:
+    ) -> tuple[Int64[Tensor, "text length"], Int64[Tensor, "text length"]]:
         """Make the tokens of a batch.
 
         Args:
@@ -109,11 +149,13 @@ class Reports:
             epoch: counts from 0.
 
         Returns:
-            Token ids, padded to the longest text of the batch, and the attention mask.
+            Token ids, padded to the longest text of the batch, and the attention mask. The first
+            text of every scan comes first, in the order of the scans, then the second of every.
         """
+        chosen = [self.texts(scan_id, epoch) for scan_id in scan_ids]
         return tokenize(
             self.tokenizer,
-            [self.text(scan_id, epoch) for scan_id in scan_ids],
+            [texts[view] for view in range(self.per_scan) for texts in chosen],
             max_length=self.max_length,
         )
 

@@ -22,7 +22,7 @@ def clip_logits(
         Scores, axes image and text.
 
     Source:
-        reference/CTVIT.md, section 6.
+        docs/mathematics.md, CT-ViT 6.
     """
     return log_scale.exp() * (image @ text.T)
 
@@ -37,7 +37,7 @@ def clip_loss(logits: Float[Tensor, "pair pair"]) -> Float[Tensor, ""]:
         Mean of the two cross-entropies.
 
     Source:
-        Radford et al., 2021; reference/CTVIT.md, section 6.
+        Radford et al., 2021; docs/mathematics.md, CT-ViT 6.
     """
     pairs = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2

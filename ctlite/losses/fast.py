@@ -69,7 +69,7 @@ def fast_losses(
         Raw terms.
 
     Source:
-        CT-Lite (1)-(4), readings F1 to F10 of reference/FAST.md.
+        CT-Lite (1)-(4), readings F1 to F10 of docs/mathematics.md.
     """
     asked: list[Term] = [term for term in get_args(Term) if term in terms and term != "final"]
     maps = "style" in terms
@@ -141,7 +141,7 @@ def cross_attention(
         C; equal to the teacher's own output when the queries are.
 
     Source:
-        CT-Lite (3), reading F7 of reference/FAST.md.
+        CT-Lite (3), reading F7 of docs/mathematics.md.
     """
     bias = None if teacher.bias is None else teacher.bias.detach()
     return teacher_attention.attend(
@@ -162,7 +162,7 @@ def calibrate_weights(
         A weight a term; fix them for the whole run.
 
     Source:
-        CT-Lite (5), readings F11 and F12 of reference/FAST.md.
+        CT-Lite (5), readings F11 and F12 of docs/mathematics.md.
     """
     ratio = RATIO if ratio is None else ratio
     names = list(next(iter(observed)))

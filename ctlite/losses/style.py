@@ -22,7 +22,7 @@ def gram(
         A A^T, each head by itself.
 
     Source:
-        CT-Lite (2), readings F1 to F4 of reference/FAST.md.
+        CT-Lite (2), readings F1 to F4 of docs/mathematics.md.
     """
     return attention_map @ attention_map.mT
 

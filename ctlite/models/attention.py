@@ -50,7 +50,7 @@ class Attention(nn.Module):
         dim_head: channels of a head.
 
     Source:
-        reference/CTVIT.md, section 3.
+        docs/mathematics.md, CT-ViT 3.
     """
 
     def __init__(self, dim: int, heads: int, dim_head: int) -> None:

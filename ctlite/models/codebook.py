@@ -21,7 +21,7 @@ class Codebook(nn.Module):
         dim: features.
 
     Source:
-        reference/CTVIT.md, section 5 (vector-quantize-pytorch 1.1.2, cosine, one head).
+        docs/mathematics.md, CT-ViT 5 (vector-quantize-pytorch 1.1.2, cosine, one head).
     """
 
     embed: Tensor

@@ -70,7 +70,7 @@ class CTViT(nn.Module):
         RecipeError: patches do not divide the image.
 
     Source:
-        reference/CTVIT.md; CT-CLIP (Hamamci et al., 2024).
+        docs/mathematics.md; CT-CLIP (Hamamci et al., 2024).
     """
 
     def __init__(

@@ -19,6 +19,6 @@ def pool_tokens(
         One vector a volume.
 
     Source:
-        reference/CTVIT.md, section 6.
+        docs/mathematics.md, CT-ViT 6.
     """
     return (tokens.mean(dim=1) if pooling == "mean" else tokens).flatten(1)

@@ -27,7 +27,7 @@ class SFP(nn.Module):
     """Linear layer without bias, of far fewer weights.
 
     `left` has axes (block, beta, alpha, gamma, sigma) and `right` (block, gamma, beta, sigma,
-    delta), in the letters of reference/SFP.md; `cores` gives them in the order used there.
+    delta), in the letters of docs/mathematics.md, SFP; `cores` gives them in the order used there.
 
     Args:
         in_dim: inputs, a multiple of `out_dim`.
@@ -136,7 +136,7 @@ class SFP(nn.Module):
             The layer, in the precision of `weight`.
 
         Source:
-            (13)-(14), by the exact per-slice SVD of reference/SFP.md.
+            (13)-(14), by the exact per-slice SVD of docs/mathematics.md, SFP.
         """
         return cls._approximate(weight, rank, whole_block=False)
 

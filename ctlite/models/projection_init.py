@@ -22,8 +22,8 @@ def approximate_slices(
         the root of the singular values.
 
     Source:
-        reference/SFP.md; Eckart and Young for every slice (beta, gamma), by the eigenvectors of
-        its Gram matrix, m1 x m1.
+        docs/mathematics.md, SFP; Eckart and Young for every slice (beta, gamma), by the
+        eigenvectors of its Gram matrix, m1 x m1.
     """
     rows, columns = sizes
     slices = dense.view(rows, columns, rows, columns).permute(1, 2, 0, 3)
@@ -53,7 +53,7 @@ def approximate_whole_blocks(
         As `approximate_slices`.
 
     Source:
-        reference/SFP.md, the literal reading of (13).
+        docs/mathematics.md, SFP, the literal reading of (13).
     """
     rows, columns = sizes
     u, s, vh = torch.linalg.svd(dense)

@@ -27,7 +27,7 @@ def is_dead(name: str) -> bool:
         name: within the encoder.
 
     Returns:
-        True for the names of reference/CTVIT.md, section 7.
+        True for the names of docs/mathematics.md, CT-ViT 7.
     """
     return (
         name in DEAD_NAMES

@@ -1,5 +1,6 @@
 """The text tower: any Hugging Face encoder, or a small BERT made from the reports themselves."""
 
+import math
 import string
 from collections import Counter
 from collections.abc import Iterable
@@ -170,6 +171,8 @@ def build_small_bert(
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
         pad_token_id=tokenizer.pad_token_id,
+        # At BERT's own 0.02, a narrow encoder gives every text nearly the same vector.
+        initializer_range=0.02 * math.sqrt(768 / width),
     )
     return TextTower(BertModel(config, add_pooling_layer=False), tokenizer)
 

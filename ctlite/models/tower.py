@@ -21,7 +21,7 @@ class PositionConvolution(nn.Module):
         dim: features of a token.
 
     Source:
-        reference/CTVIT.md, section 3 (PEG). The tokens are viewed as (batch, t, h, w) whatever
+        docs/mathematics.md, CT-ViT 3 (PEG). The tokens are viewed as (batch, t, h, w) whatever
         their order is: in the temporal tower, where it is (h, w, t), that is wrong, and the
         published weights were trained so.
     """

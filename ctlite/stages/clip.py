@@ -4,7 +4,8 @@ Image and text latents of a batch are compared pair by pair; each image must fin
 each report its image. The codebook follows the tokens by a running average, as CT-CLIP's does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
@@ -13,9 +14,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ctlite.data.batch import Batch
+from ctlite.data.reports import ReportText
 from ctlite.losses.clip import clip_logits, clip_loss
 from ctlite.models.build import build_model, load_init, with_gray
 from ctlite.models.ct_clip import CtClip
+from ctlite.models.spread import spread_projection
+from ctlite.models.text_cache import TextCache
+from ctlite.models.text_encoder import TextTower, encode_cls
+from ctlite.models.text_warmup import warm_up_text
+from ctlite.stages.pairs import each_view, encode_text, text_of, without_twins
 from ctlite.stages.stage import Need, Setup, Stage, StageConfig, VideoReader
 from ctprep.store.attributes import Kind
 from ctprep.store.errors import RecipeError
@@ -29,6 +36,12 @@ class ClipConfig(StageConfig):
     """Which store the images come from; `jpeg` with an `init` is the paper's JPEG fine-tuning."""
     codebook_batches: int = Field(default=8, ge=0)
     """Batches whose tokens a new model's codebook begins with; 0 leaves it random."""
+    spread_batches: int = Field(default=0, ge=0)
+    """Batches by which a new model's projections begin to tell scans and texts apart; 0 leaves
+    them random."""
+    text_warmup_steps: int = Field(default=0, ge=0)
+    """Steps in which a new model's text encoder learns from the reports alone; for one that is
+    not pretrained."""
     temperature_start: float = 1.0
     """Logarithm of a new model's factor before the cosine; CT-CLIP's is 1, CLIP's ln(1 / 0.07)."""
     freeze_text: bool = False
@@ -51,17 +64,29 @@ class ClipConfig(StageConfig):
             raise RecipeError("there is no store of the stage's input", mend="set its path")
         if setup.init is not None:
             model = load_init(setup.init, setup.model, store, setup.texts)
-            seeds = 0
+            start = Start()
         elif setup.model is not None:
             model = build_model(setup.model, store, setup.texts)
             nn.init.constant_(model.temperature, self.temperature_start)
-            seeds = self.codebook_batches
+            start = Start(
+                self.codebook_batches, self.spread_batches, self.text_warmup_steps, setup.reports
+            )
         else:
             raise RecipeError("there is no model to train", mend="add [model] or init.from")
         if store.kind == "jpeg":
             model.config = with_gray(model.config, store)
         reader = VideoReader(model.config.preprocessing, store)
-        return ClipStage(model, reader, codebook_batches=seeds, freeze_text=self.freeze_text)
+        return ClipStage(model, reader, start=start, freeze_text=self.freeze_text)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a new model looks at before its first step; nothing for a model that is trained."""
+
+    codebook_batches: int = 0
+    spread_batches: int = 0
+    text_warmup_steps: int = 0
+    reports: Sequence[ReportText] = ()
 
 
 class ClipStage(Stage):
@@ -70,21 +95,21 @@ class ClipStage(Stage):
     Args:
         model: to be trained.
         reader: makes its videos.
-        codebook_batches: batches that seed the codebook.
+        start: what is looked at before the first step.
         freeze_text: whether the text encoder keeps its weights.
 
     Source:
-        CT-CLIP; `CTVIT.md` sections 5 and 6.
+        CT-CLIP; docs/mathematics.md, CT-ViT 5 and 6.
     """
 
     def __init__(
-        self, model: CtClip, reader: VideoReader, *, codebook_batches: int, freeze_text: bool
+        self, model: CtClip, reader: VideoReader, *, start: Start, freeze_text: bool
     ) -> None:
         super().__init__()
         self._model = model
         self._reader = reader
-        self._codebook_batches = codebook_batches
-        self._freeze_text = freeze_text
+        self._start = start
+        self._cache = TextCache(model.text_transformer) if freeze_text else None
         if freeze_text:
             model.text_transformer.requires_grad_(False)
 
@@ -96,27 +121,51 @@ class ClipStage(Stage):
     def train(self, mode: bool = True) -> "ClipStage":
         """Keep a frozen text encoder in evaluation mode."""
         super().train(mode)
-        if self._freeze_text:
+        if self._cache is not None:
             self._model.text_transformer.eval()
         return self
 
-    @torch.no_grad()
     def prepare(self, batches: Iterator[Batch]) -> None:
-        """Begin the codebook with tokens, as random rows are hardly ever the nearest."""
-        if not self._codebook_batches:
-            return
-        encoder = self._model.visual_transformer.eval()
-        tokens = [
-            encoder.encode(self._reader(batch)).tokens_pre_codebook.flatten(0, 3)
-            for batch in islice(batches, self._codebook_batches)
-        ]
-        generator = torch.Generator().manual_seed(torch.initial_seed())
-        encoder.codebook.seed_from(torch.cat(tokens), generator)
+        """Give codebook, text encoder and projections of a new model a start from the data."""
+        start, seed = self._start, torch.initial_seed()
+        generator = torch.Generator().manual_seed(seed)
+        if start.codebook_batches:
+            # Random rows are hardly ever the nearest to a token.
+            encoder = self._model.visual_transformer.eval()
+            with torch.no_grad():
+                tokens = [
+                    encoder.encode(self._reader(batch)).tokens_pre_codebook.flatten(0, 3)
+                    for batch in islice(batches, start.codebook_batches)
+                ]
+            encoder.codebook.seed_from(torch.cat(tokens), generator)
+        if start.text_warmup_steps:
+            tower = TextTower(self._model.text_transformer, self._model.tokenizer)
+            self._model.text_transformer.requires_grad_(True)
+            warm_up_text(tower, start.reports, steps=start.text_warmup_steps, seed=seed)
+            self._model.text_transformer.requires_grad_(self._cache is None)
+        if start.spread_batches:
+            self._spread(islice(batches, start.spread_batches), generator)
+
+    @torch.no_grad()
+    def _spread(self, batches: Iterator[Batch], generator: torch.Generator) -> None:
+        model = self._model.eval()
+        images, texts = [], []
+        for batch in batches:
+            token_ids, mask = text_of(batch)
+            images.append(model.pool_image(model.visual_transformer(self._reader(batch))))
+            texts.append(encode_cls(model.text_transformer, token_ids, mask))
+        pairs = ((model.to_visual_latent, images), (model.to_text_latent, texts))
+        for projection, features in pairs:
+            if isinstance(projection, nn.Linear):
+                spread_projection(projection, torch.cat(features), generator)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Compare every image with every report of the batch."""
-        if batch.token_ids is None or batch.attention_mask is None:
-            raise RecipeError("the batch has no text", mend="give data.reports")
+        token_ids, mask = text_of(batch)
         image = self._model.encode_image(self._reader(batch))
-        text = self._model.encode_text(batch.token_ids, batch.attention_mask)
-        return {"clip": clip_loss(clip_logits(image, text, self._model.temperature))}
+        text = encode_text(self._model, token_ids, mask, self._cache)
+        losses = [
+            clip_loss(without_twins(clip_logits(image, view, self._model.temperature), twins))
+            for view, twins in each_view(text, token_ids, len(batch))
+        ]
+        return {"clip": torch.stack(losses).mean()}

@@ -52,7 +52,7 @@ class FastConfig(StageConfig):
     final: bool = True
     """Whether final tokens are compared (4)."""
     final_after_codebook: bool = False
-    """Whether they are compared after the codebook (`FAST.md`, F9)."""
+    """Whether they are compared after the codebook (docs/mathematics.md, F9)."""
     weights: FastWeights | None = None
     """Fixed weights; without them they are measured, so that the terms stand at 1 : 1 : 4."""
     calibration_batches: int = Field(default=8, gt=0)
@@ -94,7 +94,7 @@ def part_student(model: CtClip, student_init: Literal["random", "teacher"]) -> C
 
     Returns:
         The teacher's encoder. The new one has its codebook, so that the student's tokens are
-        those that the projection was trained on (`FAST.md`, F10).
+        those that the projection was trained on (docs/mathematics.md, F10).
     """
     teacher = model.visual_transformer
     student = build_encoder(model.config.vision)
@@ -123,7 +123,7 @@ class FastStage(Stage):
         RecipeError: no term is left.
 
     Source:
-        CT-Lite (1) to (5); `FAST.md` section 1.
+        CT-Lite (1) to (5); docs/mathematics.md, FAST.
     """
 
     frozen = (

@@ -17,6 +17,7 @@ from ctlite.models.ct_clip import CtClip
 from ctlite.models.projection import SFP
 from ctlite.models.text_cache import TextCache
 from ctlite.optimizer import parameter_groups
+from ctlite.stages.pairs import each_view, encode_text, text_of, without_twins
 from ctlite.stages.stage import Need, Setup, Stage, StageConfig, VideoReader
 from ctprep.store.errors import RecipeError
 
@@ -107,7 +108,7 @@ class SfpStage(Stage):
         scale_start: t' of (16) at the start.
 
     Source:
-        CT-Lite (15) to (19); `FAST.md` section 2, `SFP.md` on the learning rate.
+        CT-Lite (15) to (19); docs/mathematics.md, FAST and SFP.
     """
 
     def __init__(
@@ -157,11 +158,11 @@ class SfpStage(Stage):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Judge every pair of image and report of the batch (18)."""
-        if batch.token_ids is None or batch.attention_mask is None:
-            raise RecipeError("the batch has no text", mend="give data.reports")
+        token_ids, mask = text_of(batch)
         image = self._model.encode_image(self._reader(batch))
-        if self._cache is None:
-            text = self._model.encode_text(batch.token_ids, batch.attention_mask)
-        else:
-            text = self._model.project_text(self._cache(batch.token_ids, batch.attention_mask))
-        return {"siglip": siglip_loss(siglip_logits(image, text, self.t_prime, self.bias))}
+        text = encode_text(self._model, token_ids, mask, self._cache)
+        losses = [
+            siglip_loss(without_twins(siglip_logits(image, view, self.t_prime, self.bias), twins))
+            for view, twins in each_view(text, token_ids, len(batch))
+        ]
+        return {"siglip": torch.stack(losses).mean()}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ctlite.data.batch import Batch
+from ctlite.data.reports import ReportText
 from ctlite.data.volumes import check_store, to_video
 from ctlite.model_recipe import ModelRecipe, Section
 from ctlite.models.config import Preprocessing
@@ -30,8 +31,13 @@ class Setup:
     """Folder of a saved model, or a published checkpoint."""
     hifi: StoreAttributes | None
     jpeg: StoreAttributes | None
-    texts: Sequence[str] = ()
-    """Reports that a new vocabulary is learned from."""
+    reports: Sequence[ReportText] = ()
+    """Of the training scans."""
+
+    @property
+    def texts(self) -> list[str]:
+        """What a new vocabulary is learned from."""
+        return [text for report in self.reports for text in (report.full, report.positive)]
 
 
 class StageConfig(Section):

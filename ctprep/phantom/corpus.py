@@ -24,14 +24,14 @@ from ctprep.store.tables import LabelTable, ScanRow, write_labels, write_scans
 Size = Literal["demo", "full"]
 Triple = tuple[float, float, float]
 
-DEFAULT_PATIENTS = 800
-TWO_SCANS_SHARE = 0.4
+DEFAULT_PATIENTS = 1200
+TWO_SCANS_SHARE = 0.15
 """Share of patients with a soft and a sharp reconstruction."""
 
-DICOM_SHARE = 0.12
+DICOM_SHARE = 0.06
 """A series is many small files, which are slow to write and to read back."""
 
-NPZ_EVERY = 60
+NPZ_EVERY = 150
 """NPZ scans are large at their fixed 0.8 mm, so only a scan in so many is one."""
 
 NIFTI_AXES = ("RAS", "LPS", "LAS")
@@ -95,7 +95,7 @@ def _choose_format(scan_id: str, place: int, rng: np.random.Generator) -> tuple[
 def _draw_splits(patients: int, seed: int) -> list[Literal["train", "tune", "test"]]:
     order = np.random.default_rng([seed, 6]).permutation(patients)
     tune = max(1, round(0.1 * patients))
-    test = max(1, round(0.2 * patients))
+    test = max(1, round(0.15 * patients))
     splits: list[Literal["train", "tune", "test"]] = ["train"] * patients
     for place, index in enumerate(order):
         if place < tune + test:

@@ -9,7 +9,7 @@ from ctprep.phantom.fields import cell_count, cell_field, smooth_field
 from ctprep.phantom.findings import Finding, Side
 from ctprep.phantom.patient import Patient
 
-MOSAIC_MM = 46.0
+MOSAIC_MM = 26.0
 """Size of the patches of a mosaic; true lobules are smaller than a coarse voxel can show."""
 
 

@@ -13,11 +13,11 @@ Severity = Literal["mild", "moderate", "severe"]
 NORMAL_SHARE = 0.1
 """Share of patients without any finding."""
 
-PREVALENCE = 0.3
+PREVALENCE = 0.2
 """Chance of each finding in the other patients."""
 
 SEVERITIES: tuple[Severity, ...] = ("mild", "moderate", "severe")
-SEVERITY_SHARES = (0.13, 0.43, 0.44)
+SEVERITY_SHARES = (0.1, 0.4, 0.5)
 
 LOBES: dict[Side, tuple[str, ...]] = {
     "right": ("upper", "middle", "lower"),
@@ -64,7 +64,7 @@ _AMOUNTS: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float,
     # mm or factor, for mild, moderate and severe.
     "Cardiomegaly": ((1.20, 1.25), (1.30, 1.40), (1.40, 1.55)),
     "Emphysema": ((7, 9), (12, 15), (15, 20)),
-    "Atelectasis": ((16, 20), (26, 34), (34, 46)),
+    "Atelectasis": ((20, 26), (30, 38), (38, 50)),
     "Lung nodule": ((16, 20), (28, 34), (32, 40)),
     "Lung opacity": ((30, 36), (44, 54), (52, 64)),
     "Pulmonary fibrotic sequela": ((14, 18), (32, 40), (40, 48)),
@@ -111,9 +111,9 @@ def draw_finding(label: str, rng: np.random.Generator, severity: Severity | None
 
 _COUNTS: dict[str, tuple[int, int, int]] = {
     "Lung nodule": (5, 14, 18),
-    "Lung opacity": (2, 4, 4),
+    "Lung opacity": (3, 4, 5),
     "Consolidation": (1, 2, 2),
-    "Bronchiectasis": (2, 4, 6),
+    "Bronchiectasis": (5, 10, 14),
 }
 
 

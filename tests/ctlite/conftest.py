@@ -130,9 +130,9 @@ def toy_corpus(tmp_path: Path) -> Path:
         reports.append(
             ReportRow(
                 scan_id=scan_id,
-                text_full=text,
+                text_full=f"{text} No fracture {number}.",
                 text_positive=text,
-                text_negative="",
+                text_negative=f"No fracture {number}.",
                 kept_sentences=(0,),
                 backend="rules",
                 model="rules",

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from ctlite.data.loader import THREAD_NAME, Loader
-from ctlite.data.reports import Reports
+from ctlite.data.reports import Reports, ReportText
 from ctprep.store.errors import (
     CheckpointError,
     RecipeError,
@@ -46,6 +46,13 @@ def letters(texts: list[str], **_: Any) -> dict[str, list[list[int]]]:
         "input_ids": [[ord(c) for c in text.ljust(longest, "\0")] for text in texts],
         "attention_mask": [[1] * len(text) + [0] * (longest - len(text)) for text in texts],
     }
+
+
+def build_reports(texts: dict[str, str], **options: Any) -> Reports:
+    """Make reports whose full and positive text is the same."""
+    return Reports(
+        {scan: ReportText(text, text) for scan, text in texts.items()}, letters, **options
+    )
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -105,7 +112,7 @@ def test_patients_and_reports_do_not_repeat(make_store: MakeStore) -> None:
     loader = Loader(
         SCANS,
         gray_store=make_store("jpeg", SCANS),
-        reports=Reports(texts, texts, letters),
+        reports=build_reports(texts),
         patients=patients,
         batch_size=3,
     )
@@ -251,13 +258,29 @@ def test_stores_that_do_not_belong_together_are_refused(make_store: MakeStore) -
         Loader(SCANS)
 
 
+def test_shared_sentences_do_not_hold_scans_back(make_store: MakeStore) -> None:
+    """All scans with one sentence still fill a batch; each has its texts in it."""
+    loader = Loader(
+        SCANS,
+        gray_store=make_store("jpeg", SCANS),
+        reports=build_reports(dict.fromkeys(SCANS, "a."), choice="sentences", per_scan=2),
+        batch_size=len(SCANS),
+    )
+
+    (batch,) = loader.epoch(0)
+
+    assert batch.token_ids is not None
+    assert len(batch.scan_ids) == len(SCANS)
+    assert len(batch.token_ids) == 2 * len(SCANS)
+
+
 def test_recipes_that_cannot_work_are_refused(make_store: MakeStore) -> None:
     """Missing reports or patients, unequal ranks and impossible batches."""
     store = make_store("jpeg", SCANS)
     texts = {"s0": "a"}
 
     with pytest.raises(TableError, match="6 scans have no report"):
-        Loader(SCANS, gray_store=store, reports=Reports(texts, texts, letters))
+        Loader(SCANS, gray_store=store, reports=build_reports(texts))
     with pytest.raises(RecipeError, match="6 scans have no patient"):
         Loader(SCANS, gray_store=store, patients={"s0": "p"})
     with pytest.raises(RecipeError, match="same size"):

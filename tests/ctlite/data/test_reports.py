@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ctlite.data.reports import Reports, TextChoice
+from ctlite.data.reports import Reports, ReportText, TextChoice, read_report_texts
 from ctprep.store.errors import TableError
 from ctprep.store.tables import ReportRow, write_reports
 
@@ -54,7 +54,7 @@ def test_tokens_of_the_chosen_text(
     table: Path, choice: TextChoice, token_ids: list[list[int]], mask: list[list[int]]
 ) -> None:
     """By hand: cut at five words, padded to the longest of the batch."""
-    reports = Reports.read(table, words, choice=choice, max_length=5)
+    reports = Reports(read_report_texts(table), words, choice=choice, max_length=5)
 
     got_ids, got_mask = reports.tokenize(["s0", "s1"], epoch=0)
 
@@ -64,16 +64,49 @@ def test_tokens_of_the_chosen_text(
 
 def test_mixed_draws_anew_every_epoch(table: Path) -> None:
     """Both texts are seen over the epochs, and an epoch is the same when repeated."""
-    reports = Reports.read(table, words, choice="mixed", seed=3)
+    reports = Reports(read_report_texts(table), words, choice="mixed", seed=3)
 
-    texts = [reports.text("s0", epoch) for epoch in range(64)]
+    texts = [reports.texts("s0", epoch)[0] for epoch in range(64)]
 
-    assert texts == [reports.text("s0", epoch) for epoch in range(64)]
+    assert texts == [reports.texts("s0", epoch)[0] for epoch in range(64)]
     assert 16 < texts.count("Effusion.") < 48
-    assert texts != [reports.text("s1", epoch) for epoch in range(64)]
+    assert texts != [reports.texts("s1", epoch)[0] for epoch in range(64)]
 
 
 def test_missing_reports_are_named(table: Path) -> None:
     """Every scan trained on needs a report."""
     with pytest.raises(TableError, match="1 scans have no report, the first are s9"):
-        Reports.read(table, words).check(["s0", "s9"])
+        Reports(read_report_texts(table), words).check(["s0", "s9"])
+
+
+def test_sentences_are_drawn_without_repeats(table: Path) -> None:
+    """Both sentences of a report come before any comes again, in an order drawn by epoch."""
+    reports = Reports(read_report_texts(table), words, choice="sentences", per_scan=3)
+    both = {"Effusion.", "Heart is normal."}
+
+    draws = [reports.texts("s0", epoch) for epoch in range(32)]
+
+    assert all(set(draw[:2]) == both for draw in draws)
+    assert {draw[0] for draw in draws} == both
+    assert draws == [reports.texts("s0", epoch) for epoch in range(32)]
+
+
+def test_tokens_of_several_texts_come_text_by_text(table: Path) -> None:
+    """Rows are the first text of every scan, then the second of every."""
+    reports = Reports(read_report_texts(table), words, choice="sentences", per_scan=2)
+    first, second = reports.texts("s0", 4), reports.texts("s1", 4)
+
+    ids, _ = reports.tokenize(["s0", "s1"], epoch=4)
+
+    want = [
+        [len(word) for word in text.split()] for text in (first[0], second[0], first[1], second[1])
+    ]
+    assert [row[: len(lengths)] for row, lengths in zip(ids.tolist(), want, strict=True)] == want
+
+
+def test_a_report_divides_into_its_sentences() -> None:
+    """Decimals do not end a sentence, and a report without findings is one sentence."""
+    text = ReportText("whole", "Nodule of 2.5 mm. Is it old?", "No effusion.")
+
+    assert text.sentences() == ["Nodule of 2.5 mm.", "Is it old?", "No effusion."]
+    assert ReportText("whole", "", "").sentences() == ["whole"]

@@ -69,3 +69,37 @@ def test_a_frozen_text_encoder_stays(toy_recipe, tmp_path: Path, is_frozen: bool
     same = all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
     assert same is is_frozen
+
+
+def test_a_new_model_starts_from_the_data(toy_recipe, tmp_path: Path) -> None:
+    """Text lessons and spread projections change the start, and keep a frozen encoder frozen."""
+    texts, heads = [], []
+    for name, options in (
+        ("plain", ()),
+        ("taught", ("stage.text_warmup_steps=2", "stage.spread_batches=1")),
+        ("longer", ("stage.text_warmup_steps=2", "stage.spread_batches=1", "schedule.steps=3")),
+    ):
+        recipe = toy_recipe("clip", "schedule.steps=1", "stage.freeze_text=true", *options)
+        list(train(recipe, tmp_path / name))
+        model = CtClip.from_pretrained(tmp_path / name / "model")
+        texts.append(next(iter(model.text_transformer.parameters())))
+        heads.append(model.to_visual_latent.weight)
+
+    assert not torch.equal(texts[0], texts[1])
+    assert torch.equal(texts[1], texts[2])
+    assert (heads[0] - heads[1]).abs().max() > 0.05
+
+
+@pytest.mark.parametrize("stage", ["clip", "sfp"])
+def test_every_sentence_of_a_scan_counts(toy_recipe, tmp_path: Path, stage: str) -> None:
+    """With two texts a scan the first loss is another than with one."""
+    list(train(toy_recipe("clip", "schedule.steps=1"), tmp_path / "teacher"))
+    start = () if stage == "clip" else (f"init.from={tmp_path / 'teacher'}", "stage.rank=1")
+    losses = []
+    for count in (1, 2):
+        recipe = toy_recipe(
+            stage, "data.text=sentences", f"data.texts_per_scan={count}", *start, "schedule.steps=1"
+        )
+        losses += [step.losses["total"] for step in train(recipe, tmp_path / f"{stage}{count}")]
+
+    assert losses[0] != losses[1]

@@ -160,9 +160,9 @@ def test_render_gives_a_volume_about_world_zero() -> None:
 
 
 def test_prevalence_is_what_the_demo_needs() -> None:
-    """Each finding in a fifth to two fifths of the patients, about one patient in eight normal."""
+    """Each finding in about a fifth of the patients, and some patients are normal."""
     drawn = [draw_findings(np.random.default_rng(seed)) for seed in range(700)]
     for label in CT_LITE_LABELS:
         rate = np.mean([any(f.label == label for f in findings) for findings in drawn])
-        assert 0.22 < rate < 0.4
-    assert 0.08 < np.mean([not findings for findings in drawn]) < 0.16
+        assert 0.13 < rate < 0.24
+    assert 0.1 < np.mean([not findings for findings in drawn]) < 0.24

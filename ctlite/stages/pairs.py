@@ -1,0 +1,93 @@
+"""Pairs of a batch when scans have several texts each, or share a sentence."""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from ctlite.data.batch import Batch
+from ctlite.models.ct_clip import CtClip
+from ctlite.models.text_cache import TextCache
+from ctprep.store.errors import RecipeError
+
+
+def text_of(
+    batch: Batch,
+) -> tuple[Int64[Tensor, "text length"], Int64[Tensor, "text length"]]:
+    """Give the tokens of a batch and their mask.
+
+    Raises:
+        RecipeError: it has none.
+    """
+    if batch.token_ids is None or batch.attention_mask is None:
+        raise RecipeError("the batch has no text", mend="give data.reports")
+    return batch.token_ids, batch.attention_mask
+
+
+def encode_text(
+    model: CtClip,
+    token_ids: Int64[Tensor, "text length"],
+    mask: Int64[Tensor, "text length"],
+    cache: TextCache | None,
+) -> Float[Tensor, "text latent"]:
+    """Encode texts, by the cache where the text encoder is frozen.
+
+    Args:
+        model: whose encoder and projection are used.
+        token_ids: padded.
+        mask: 1 at tokens, 0 at padding.
+        cache: of the model's encoder, or None to train it.
+
+    Returns:
+        Latents of unit length.
+    """
+    if cache is None:
+        return model.encode_text(token_ids, mask)
+    return model.project_text(cache(token_ids, mask))
+
+
+def each_view(
+    text: Float[Tensor, "text latent"], token_ids: Int64[Tensor, "text length"], scans: int
+) -> Iterator[tuple[Float[Tensor, "scan latent"], Bool[Tensor, "scan scan"]]]:
+    """Go over the first text of every scan, then the second of every.
+
+    Args:
+        text: latents, as the tokens are ordered.
+        token_ids: padded, as `Batch` holds them.
+        scans: in the batch.
+
+    Yields:
+        One latent a scan, and which texts of other scans are equal to a scan's own.
+    """
+    yield from zip(
+        torch.split(text, scans), map(find_twins, torch.split(token_ids, scans)), strict=True
+    )
+
+
+def find_twins(token_ids: Int64[Tensor, "scan length"]) -> Bool[Tensor, "scan scan"]:
+    """Find equal texts of different scans.
+
+    Args:
+        token_ids: padded.
+
+    Returns:
+        Symmetric; false on the diagonal.
+    """
+    equal = (token_ids[:, None] == token_ids[None]).all(dim=-1)
+    return equal & ~torch.eye(len(token_ids), dtype=torch.bool, device=token_ids.device)
+
+
+def without_twins(
+    logits: Float[Tensor, "scan scan"], twins: Bool[Tensor, "scan scan"]
+) -> Float[Tensor, "scan scan"]:
+    """Take pairs out of a contrastive loss that are not wrong: another scan's equal text.
+
+    Args:
+        logits: scores of all pairs.
+        twins: pairs to leave out.
+
+    Returns:
+        Logits of minus infinity there, which add nothing to `clip_loss` or `siglip_loss`.
+    """
+    return logits.masked_fill(twins, -torch.inf)
