@@ -5,7 +5,7 @@ VENV := .venv
 TEST := OMP_NUM_THREADS=1 python -m pytest -n 2
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-PATIENTS ?= 1200
+PATIENTS ?= 1000
 INSTALLED := $(VENV)/.installed
 
 .PHONY: help setup test test-all check bench demo clean

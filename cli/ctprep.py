@@ -190,7 +190,7 @@ def filter_reports(
 @app.command()
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
-    patients: Annotated[int, typer.Option(min=3, help="How many patients.")] = 1200,
+    patients: Annotated[int, typer.Option(min=3, help="How many patients.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same corpus.")] = 0,
     size: Annotated[
         Literal["demo", "full"], typer.Option(help="demo (coarse, fast) or full (512 x 512).")
@@ -201,7 +201,7 @@ def phantom(
 ) -> None:
     """Write a synthetic corpus: DICOM, NIfTI and NPZ scans with reports, labels and splits.
 
-    Example: ctprep phantom demo-out/source --patients 1200
+    Example: ctprep phantom demo-out/source --patients 1000
     """
     from cli.progress import follow
     from ctprep.phantom.corpus import write_corpus

@@ -24,7 +24,7 @@ from ctprep.store.tables import LabelTable, ScanRow, write_labels, write_scans
 Size = Literal["demo", "full"]
 Triple = tuple[float, float, float]
 
-DEFAULT_PATIENTS = 1200
+DEFAULT_PATIENTS = 1000
 TWO_SCANS_SHARE = 0.15
 """Share of patients with a soft and a sharp reconstruction."""
 

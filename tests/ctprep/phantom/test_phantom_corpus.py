@@ -184,7 +184,7 @@ def test_plan_splits_by_patient_and_gives_some_two_scans() -> None:
     formats = Counter(row.format for row in rows)
 
     assert all(split_of[row.patient_id] == row.split for row in rows)
-    assert Counter(split_of.values()) == {"train": 900, "tune": 120, "test": 180}
+    assert Counter(split_of.values()) == {"train": 750, "tune": 100, "test": 150}
     assert 0.11 < sum(count == 2 for count in scans_of.values()) / DEFAULT_PATIENTS < 0.19
     assert formats["npz"] >= 2
     assert 0.04 < formats["dicom"] / len(rows) < 0.08
