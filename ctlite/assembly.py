@@ -52,12 +52,13 @@ def assemble(recipe: Recipe) -> Parts:
         init=None if recipe.init is None else recipe.init.source,
         hifi=None if hifi is None else hifi.attributes,
         jpeg=None if jpeg is None else jpeg.attributes,
+        max_tokens=data.max_tokens,
         reports=[report for scan_id, report in by_scan.items() if scan_id in train],
     )
     stage = recipe.stage.build(setup)
     stage.model.visual_transformer.recompute = recipe.recompute
     reports = None
-    if by_scan:
+    if "text" in needs:
         reports = Reports(
             by_scan,
             stage.model.tokenizer,

@@ -66,7 +66,7 @@ class Tissues:
 
 
 def sample(voxels: Shaped[np.ndarray, "slice row column"]) -> Shaped[np.ndarray, "sample"]:
-    """Take every n-th voxel along each axis, some half a million at most.
+    """Take every n-th row and column, some half a million at most.
 
     Args:
         voxels: volume of any unit.

@@ -194,7 +194,8 @@ class Loader:
             state: from `state_dict`.
 
         Raises:
-            CheckpointError: the same place cannot be found, as scans, reports, batch size,
+            CheckpointError: the same place cannot be found, as scans, reports that each
+                have one text, batch size,
                 number of processes or seed have changed.
         """
         same_seed = state["seed"] == self._seed

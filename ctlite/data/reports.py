@@ -18,7 +18,7 @@ from ctprep.store.tables import read_reports
 Tokenizer = Callable[..., Mapping[str, Any]]
 TextChoice = Literal["positive", "full", "mixed", "sentences"]
 
-# The filter ends every sentence that it joins with one of these.
+# The filter ends every sentence that it joins with one of these; "approx. 5 mm" is cut too.
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s+")
 
 
@@ -37,10 +37,10 @@ class ReportText:
         """Divide findings and absences.
 
         Returns:
-            The sentences of both, findings first; never none.
+            The sentences of both, each once, findings first; never none.
         """
         parts = _SENTENCE_END.split(f"{self.positive} {self.negative}".strip())
-        return [part for part in parts if part] or [self.full]
+        return list(dict.fromkeys(part for part in parts if part)) or [self.full]
 
 
 def read_report_texts(path: Path) -> dict[str, ReportText]:

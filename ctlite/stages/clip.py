@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ctlite.data.batch import Batch
 from ctlite.data.reports import ReportText
 from ctlite.losses.clip import clip_logits, clip_loss
-from ctlite.models.build import build_model, load_init, with_gray
+from ctlite.models.build import SMALL_BERT, build_model, load_init, with_gray
 from ctlite.models.ct_clip import CtClip
 from ctlite.models.spread import spread_projection
 from ctlite.models.text_cache import TextCache
@@ -62,6 +62,7 @@ class ClipConfig(StageConfig):
         store = setup.hifi if self.input == "hifi" else setup.jpeg
         if store is None:
             raise RecipeError("there is no store of the stage's input", mend="set its path")
+        self._check_start(setup)
         if setup.init is not None:
             model = load_init(setup.init, setup.model, store, setup.texts)
             start = Start()
@@ -69,7 +70,11 @@ class ClipConfig(StageConfig):
             model = build_model(setup.model, store, setup.texts)
             nn.init.constant_(model.temperature, self.temperature_start)
             start = Start(
-                self.codebook_batches, self.spread_batches, self.text_warmup_steps, setup.reports
+                self.codebook_batches,
+                self.spread_batches,
+                self.text_warmup_steps,
+                setup.reports,
+                setup.max_tokens,
             )
         else:
             raise RecipeError("there is no model to train", mend="add [model] or init.from")
@@ -77,6 +82,19 @@ class ClipConfig(StageConfig):
             model.config = with_gray(model.config, store)
         reader = VideoReader(model.config.preprocessing, store)
         return ClipStage(model, reader, start=start, freeze_text=self.freeze_text)
+
+    def _check_start(self, setup: Setup) -> None:
+        if setup.init is not None and (self.spread_batches or self.text_warmup_steps):
+            raise RecipeError(
+                "spread_batches and text_warmup_steps are for a new model, and init.from is given",
+                mend="leave them out of [stage], or take init.from out",
+            )
+        new = setup.model is not None and setup.model.text.encoder == SMALL_BERT
+        if self.text_warmup_steps and not new:
+            raise RecipeError(
+                "text_warmup_steps would train a pretrained text encoder anew",
+                mend="set stage.text_warmup_steps = 0",
+            )
 
 
 @dataclass(frozen=True)
@@ -87,6 +105,7 @@ class Start:
     spread_batches: int = 0
     text_warmup_steps: int = 0
     reports: Sequence[ReportText] = ()
+    max_tokens: int = 512
 
 
 class ClipStage(Stage):
@@ -141,7 +160,13 @@ class ClipStage(Stage):
         if start.text_warmup_steps:
             tower = TextTower(self._model.text_transformer, self._model.tokenizer)
             self._model.text_transformer.requires_grad_(True)
-            warm_up_text(tower, start.reports, steps=start.text_warmup_steps, seed=seed)
+            warm_up_text(
+                tower,
+                start.reports,
+                steps=start.text_warmup_steps,
+                seed=seed,
+                max_length=start.max_tokens,
+            )
             self._model.text_transformer.requires_grad_(self._cache is None)
         if start.spread_batches:
             self._spread(islice(batches, start.spread_batches), generator)

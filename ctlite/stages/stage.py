@@ -31,6 +31,8 @@ class Setup:
     """Folder of a saved model, or a published checkpoint."""
     hifi: StoreAttributes | None
     jpeg: StoreAttributes | None
+    max_tokens: int = 512
+    """Kept of a text."""
     reports: Sequence[ReportText] = ()
     """Of the training scans."""
 

@@ -22,10 +22,25 @@ def losses(run: Path) -> list[float]:
     return [json.loads(line)["loss/total"] for line in lines]
 
 
-def test_a_resumed_run_equals_an_unbroken_one(toy_recipe, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        (
+            "data.text=sentences",
+            "data.texts_per_scan=2",
+            "stage.freeze_text=true",
+            "stage.text_warmup_steps=2",
+            "stage.spread_batches=1",
+        ),
+    ],
+)
+def test_a_resumed_run_equals_an_unbroken_one(
+    toy_recipe, tmp_path: Path, options: tuple[str, ...]
+) -> None:
     """Bit for bit: losses, weights, and the order of scans over the turn of an epoch."""
     overrides = ["schedule.steps=6", "schedule.checkpoint_steps=1", "model.text.dropout=0.1"]
-    recipe = toy_recipe("clip", *overrides)
+    recipe = toy_recipe("clip", *overrides, *options)
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
     list(train(recipe, unbroken))
     reports = train(recipe, broken)

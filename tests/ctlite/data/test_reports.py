@@ -110,3 +110,4 @@ def test_a_report_divides_into_its_sentences() -> None:
 
     assert text.sentences() == ["Nodule of 2.5 mm.", "Is it old?", "No effusion."]
     assert ReportText("whole", "", "").sentences() == ["whole"]
+    assert ReportText("whole", "Mass. Mass.", "No fluid.").sentences() == ["Mass.", "No fluid."]

@@ -1,10 +1,12 @@
 """A spread projection tells a sample apart that random weights do not."""
 
+import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import nn
 
 from ctlite.models.spread import spread_projection
+from ctprep.store.errors import RecipeError
 
 
 def test_latents_of_similar_inputs_point_apart() -> None:
@@ -26,9 +28,23 @@ def test_latents_of_similar_inputs_point_apart() -> None:
 
 
 def test_fewer_samples_than_latents() -> None:
-    """Then the sample fills only some directions, and the weights stay finite."""
-    projection = nn.Linear(6, 5, bias=False)
+    """Then only the axes that the sample has are seen, and noise is not blown up."""
+    torch.manual_seed(0)
+    features = torch.randn(3, 40)
+    projection = nn.Linear(40, 5, bias=False)
 
-    spread_projection(projection, torch.randn(3, 6), torch.Generator())
+    spread_projection(projection, features, torch.Generator())
 
-    assert projection.weight.isfinite().all()
+    assert torch.linalg.matrix_rank(projection.weight, rtol=1e-3) == 2
+    assert projection(features.mean(dim=0)).norm() < 1e-3 * projection.weight.norm()
+
+
+@pytest.mark.parametrize("features", [torch.randn(1, 6), torch.ones(8, 6)])
+def test_inputs_that_do_not_differ_are_refused(features: torch.Tensor) -> None:
+    """Nothing can be told apart by one input, or by equal ones."""
+    projection = nn.Linear(6, 4, bias=False)
+    before = projection.weight.clone()
+
+    with pytest.raises(RecipeError, match="inputs that do not differ"):
+        spread_projection(projection, features, torch.Generator())
+    assert torch.equal(projection.weight, before)

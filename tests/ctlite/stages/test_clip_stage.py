@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from ctlite.assembly import assemble
+from ctlite.data.batch import Batch
 from ctlite.models.ct_clip import CtClip
 from ctlite.trainer import train
+from ctprep.store.errors import RecipeError
 
 
 def test_the_loss_falls_and_the_model_is_saved(toy_recipe, tmp_path: Path) -> None:
@@ -90,16 +93,49 @@ def test_a_new_model_starts_from_the_data(toy_recipe, tmp_path: Path) -> None:
     assert (heads[0] - heads[1]).abs().max() > 0.05
 
 
-@pytest.mark.parametrize("stage", ["clip", "sfp"])
-def test_every_sentence_of_a_scan_counts(toy_recipe, tmp_path: Path, stage: str) -> None:
-    """With two texts a scan the first loss is another than with one."""
-    list(train(toy_recipe("clip", "schedule.steps=1"), tmp_path / "teacher"))
-    start = () if stage == "clip" else (f"init.from={tmp_path / 'teacher'}", "stage.rank=1")
-    losses = []
-    for count in (1, 2):
-        recipe = toy_recipe(
-            stage, "data.text=sentences", f"data.texts_per_scan={count}", *start, "schedule.steps=1"
-        )
-        losses += [step.losses["total"] for step in train(recipe, tmp_path / f"{stage}{count}")]
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("init.from=somewhere", "stage.spread_batches=1"), "are for a new model"),
+        (("stage.text_warmup_steps=1", "model.text.encoder=a/b"), "pretrained text encoder"),
+    ],
+)
+def test_a_start_that_would_do_harm_is_refused(
+    toy_recipe, tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    """Options for a new model beside a trained one, and lessons for an encoder that can read."""
+    recipe = toy_recipe("clip", *(o.replace("somewhere", str(tmp_path)) for o in options))
 
-    assert losses[0] != losses[1]
+    with pytest.raises(RecipeError, match=said):
+        list(train(recipe, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("name", ["clip", "sfp"])
+def test_every_sentence_counts_and_equal_ones_do_not(toy_recipe, tmp_path: Path, name: str) -> None:
+    """By hand, two texts of three scans: the mean over texts, without pairs of equal text."""
+    teacher = tmp_path / "teacher"
+    list(train(toy_recipe("clip", "schedule.steps=1"), teacher))
+    start = [f"init.from={teacher}"]
+    start += ["stage={name='clip', input='jpeg'}"] if name == "clip" else ["stage.rank=1"]
+    stage = assemble(toy_recipe("sfp", *start)).stage.eval()
+    model = stage.model
+    ids = torch.tensor([[2, 9, 3], [2, 9, 3], [2, 8, 3], [2, 7, 3], [2, 6, 3], [2, 5, 3]])
+    gray = torch.randint(256, (3, 8, 16, 16), dtype=torch.uint8)
+    batch = Batch(("a", "b", "c"), gray=gray, token_ids=ids, attention_mask=torch.ones_like(ids))
+    with torch.no_grad():
+        got = stage(batch)
+        image = model.encode_image(stage._reader(batch))
+        text = model.encode_text(ids, torch.ones_like(ids))
+        losses = []
+        for view, pairs in ((text[:3], {(0, 1), (1, 0)}), (text[3:], set())):
+            kept = torch.tensor([[(i, j) not in pairs for j in range(3)] for i in range(3)])
+            if name == "clip":
+                scores = (model.temperature.exp() * image @ view.T).masked_fill(~kept, -1e9)
+                ways = (scores.log_softmax(0).diag(), scores.log_softmax(1).diag())
+                losses.append(-torch.stack(ways).mean())
+            else:
+                scores = stage.t_prime.exp() * view @ image.T + stage.bias
+                signed = (2 * torch.eye(3) - 1) * scores
+                losses.append(-signed.sigmoid().log()[kept].sum() / 3)
+
+    torch.testing.assert_close(sum(got.values()), torch.stack(losses).mean())
