@@ -46,7 +46,7 @@ def run(*command: object) -> tuple[float, float]:
     _, status, usage = os.wait4(process.pid, 0)
     # Wait has been done already, and Popen should not try again.
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if process.returncode not in (0, 3):  # 3: done, with refusals
         raise SystemExit(f"{' '.join(arguments[:4])} ended with {process.returncode}")
     return time.perf_counter() - began, usage.ru_maxrss / 2**20
 
