@@ -15,27 +15,38 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 
-from ctprep.store.catalog import read_catalog
+import tomli_w
+from results import publish
+
+from ctprep.store.store import VolumeStore
 from ctprep.store.tables import ScanRow, write_scans
 
-TEACHER = """
-import sys, torch
-from pathlib import Path
-from ctlite.model_recipe import ModelRecipe, TextRecipe
-from ctlite.models.build import build_model
-from ctprep.store.store import VolumeStore
+RECIPES = Path(__file__).parents[1] / "ctlite" / "recipes"
 
-torch.manual_seed(0)
-recipe = ModelRecipe(
-    patch_size=30, temporal_patch_size=15, pooling="none", hu_range=(-1000, 200),
-    text=TextRecipe(encoder="small-bert"),
-)
-store = VolumeStore.open(Path(sys.argv[1]))
-build_model(recipe, store.attributes, ["No finding."]).save_pretrained(Path(sys.argv[2]))
-"""
+
+def save_teacher(hifi: Path, folder: Path) -> None:
+    """Save a model of v1 geometry with random weights that takes a store's volumes."""
+    import torch
+
+    from ctlite.model_recipe import ModelRecipe, TextRecipe
+    from ctlite.models.build import build_model
+
+    torch.manual_seed(0)
+    recipe = ModelRecipe(
+        patch_size=30,
+        temporal_patch_size=15,
+        pooling="none",
+        hu_range=(-1000, 200),
+        text=TextRecipe(encoder="small-bert"),
+    )
+    model = build_model(recipe, VolumeStore.open(hifi).attributes, ["No finding."])
+    model.save_pretrained(folder)
 
 
 def run(*command: object) -> tuple[float, float]:
@@ -63,10 +74,12 @@ def train(work: Path, source: Path, steps: int) -> tuple[list[dict[str, float]],
     run(tool("ctprep"), "compress", hifi, jpeg, "--workers", 1)
     rows = [
         ScanRow(scan_id=scan_id, patient_id=scan_id, split="train", path=scan_id)
-        for scan_id in read_catalog(jpeg / "catalog.parquet").column("scan_id").to_pylist()
+        for scan_id in VolumeStore.open(jpeg).scan_ids()
     ]
     write_scans(scans, rows)
-    run(sys.executable, "-c", TEACHER, hifi, work / "teacher")
+    # In a process of its own, whose memory is free again before the training begins.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        pool.submit(save_teacher, hifi, work / "teacher").result()
     values = {
         "init.from": work / "teacher",
         "data.hifi_store": hifi,
@@ -77,11 +90,11 @@ def train(work: Path, source: Path, steps: int) -> tuple[list[dict[str, float]],
         "schedule.steps": steps,
         "precision": "float32",
     }
-    # The teacher's folder knows its own architecture, so the recipe's [model] has to go.
-    recipe = (Path(__file__).parents[1] / "ctlite/recipes/paper-fast.toml").read_text()
-    before, _, rest = recipe.partition("[model]")
+    recipe = tomllib.loads((RECIPES / "paper-fast.toml").read_text(encoding="utf-8"))
+    # The teacher's folder knows its own architecture.
+    del recipe["model"]
     own = work / "full-size.toml"
-    own.write_text(before + rest[rest.index("[init]") :])
+    own.write_text(tomli_w.dumps(recipe), encoding="utf-8")
     sets = [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
     seconds, peak_gib = run(tool("ctlite"), "train", own, "--out", work / "run", *sets)
     lines = (work / "run" / "metrics.jsonl").read_text().splitlines()
@@ -114,10 +127,7 @@ def main() -> None:
         f"| {row['time/wait_data_s']:.2f} |"
         for row in metrics
     ]
-    text = "\n".join(lines) + "\n"
-    sys.stdout.write(text)
-    machine = "x86" if platform.machine() == "x86_64" else platform.machine()
-    (asked.out / f"full-size_{cores}-core-{machine}_{today}.md").write_text(text)
+    publish("full-size", lines, asked.out)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from results import publish
 from torch import nn
 
 from ctlite.models.projection import SFP, sfp_parameter_counts
@@ -112,10 +113,7 @@ def main() -> None:
             f"| {rank} | {theory:.4f} | {statistics.median(ratios):.3f} "
             f"| {min(ratios):.3f} to {max(ratios):.3f} | {memory:.4f} |"
         )
-    text = "\n".join(lines) + "\n"
-    sys.stdout.write(text)
-    machine = "x86" if platform.machine() == "x86_64" else platform.machine()
-    (asked.out / f"head_{cores}-core-{machine}_{today}.md").write_text(text)
+    publish("head", lines, asked.out)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from results import publish
 
 from ctlite.losses.fast import FAST_TERMS, Term, fast_losses
 from ctlite.models.ct_encoder import CTViT
@@ -137,11 +138,7 @@ def main() -> None:
         if asked.full
         else compare(asked.geometry, asked.rounds)
     )
-    text = "\n".join(lines) + "\n"
-    sys.stdout.write(text)
-    machine = "x86" if platform.machine() == "x86_64" else platform.machine()
-    subject = f"step-{asked.geometry}" + ("-full" if asked.full else "")
-    (asked.out / f"{subject}_{cores}-core-{machine}_{today}.md").write_text(text)
+    publish(f"step-{asked.geometry}" + ("-full" if asked.full else ""), lines, asked.out)
 
 
 if __name__ == "__main__":

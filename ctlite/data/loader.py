@@ -194,9 +194,9 @@ class Loader:
             state: from `state_dict`.
 
         Raises:
-            CheckpointError: the same place cannot be found, as scans, reports that each
-                have one text, batch size,
-                number of processes or seed have changed.
+            CheckpointError: the same place cannot be found, as scans, reports, batch size,
+                number of processes or seed have changed. Changed sentences of `sentences`
+                go unnoticed.
         """
         same_seed = state["seed"] == self._seed
         if not same_seed or state["order_digest"] != order_digest(self.order(state["epoch"])):

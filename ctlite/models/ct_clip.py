@@ -89,21 +89,8 @@ class CtClip(nn.Module):
         Returns:
             Latents of unit length.
         """
-        projected: Tensor = self.to_visual_latent(self.pool_image(tokens))
+        projected: Tensor = self.to_visual_latent(pool_tokens(tokens, self.config.pooling))
         return F.normalize(projected, dim=-1)
-
-    def pool_image(
-        self, tokens: Float[Tensor, "batch frame height width feature"]
-    ) -> Float[Tensor, "batch pooled"]:
-        """Flatten image tokens as the projection takes them.
-
-        Args:
-            tokens: after the codebook.
-
-        Returns:
-            One vector a volume.
-        """
-        return pool_tokens(tokens, self.config.pooling)
 
     def encode_text(
         self,

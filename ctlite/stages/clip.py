@@ -18,6 +18,7 @@ from ctlite.data.reports import ReportText
 from ctlite.losses.clip import clip_logits, clip_loss
 from ctlite.models.build import SMALL_BERT, build_model, load_init, with_gray
 from ctlite.models.ct_clip import CtClip
+from ctlite.models.head import pool_tokens
 from ctlite.models.spread import spread_projection
 from ctlite.models.text_cache import TextCache
 from ctlite.models.text_encoder import TextTower, encode_cls
@@ -177,7 +178,8 @@ class ClipStage(Stage):
         images, texts = [], []
         for batch in batches:
             token_ids, mask = text_of(batch)
-            images.append(model.pool_image(model.visual_transformer(self._reader(batch))))
+            tokens = model.visual_transformer(self._reader(batch))
+            images.append(pool_tokens(tokens, model.config.pooling))
             texts.append(encode_cls(model.text_transformer, token_ids, mask))
         pairs = ((model.to_visual_latent, images), (model.to_text_latent, texts))
         for projection, features in pairs:
