@@ -167,10 +167,14 @@ class _Loop:
                 report = self._guarded_step(batches)
                 self.run.log(report.metrics())
                 is_last = self.step == plan.steps
-                if is_last or stop.is_set or self.step % plan.checkpoint_steps == 0:
+                is_saved = is_last or stop.is_set or self.step % plan.checkpoint_steps == 0
+                if is_saved:
                     self.save()
                 yield report
                 if stop.is_set and not is_last:
+                    # The signal may have come while the caller had the report.
+                    if not is_saved:
+                        self.save()
                     raise KeyboardInterrupt(f"stopped after step {self.step}, which is saved")
         if not self.run.model.is_dir():
             self.run.save_model(self.stage.model)

@@ -1,6 +1,7 @@
 """The loop leaves runs that go on as if nothing had happened, and stops where it must."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -174,3 +175,15 @@ def test_sigterm_leaves_a_checkpoint(toy_recipe, tmp_path: Path) -> None:
     assert "KeyboardInterrupt: stopped after step" in error
     assert len(list((run / "checkpoints").glob("step-*"))) == 1
     assert not (run / "model").exists()
+
+
+def test_a_signal_between_steps_leaves_a_checkpoint_too(toy_recipe, tmp_path: Path) -> None:
+    """It may come while the caller still has the report, after the step decided not to save."""
+    run = tmp_path / "run"
+    reports = train(toy_recipe("clip", "schedule.steps=9"), run)
+    next(reports)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt, match="stopped after step 1, which is saved"):
+        next(reports)
+    assert [path.name for path in (run / "checkpoints").glob("step-*")] == ["step-00000001"]
