@@ -1,18 +1,23 @@
 """`ctprep`: archives and reports to stores and tables, a function a verb."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from cli.errors import EXIT_REFUSALS, mendable
-from cli.options import DryRun, Json, Verbose, Version, Workers, start_logging
-
-if TYPE_CHECKING:
-    from ctprep.engine import Item
+from cli.items import show_items
+from cli.options import (
+    DryRun,
+    Json,
+    Scheduler,
+    Verbose,
+    Version,
+    Workers,
+    default_workers,
+    start_logging,
+)
 
 app = typer.Typer(
     name="ctprep",
@@ -70,9 +75,7 @@ def ingest(
         ),
     ] = None,
     workers: Workers = None,
-    scheduler: Annotated[
-        str | None, typer.Option(help="Address of a running dask scheduler, tcp://host:port.")
-    ] = None,
+    scheduler: Scheduler = None,
     dry_run: DryRun = False,
     as_json: Json = False,
     verbose: Verbose = 0,
@@ -119,6 +122,7 @@ def compress(
         tuple[float, float], typer.Option(help="Center and width of the window in HU.")
     ] = (-600, 1500),
     workers: Workers = None,
+    scheduler: Scheduler = None,
     dry_run: DryRun = False,
     as_json: Json = False,
     verbose: Verbose = 0,
@@ -140,6 +144,7 @@ def compress(
             quality=quality,
             window=Window(center_hu=window[0], width_hu=window[1]),
             workers=workers or default_workers(),
+            scheduler=scheduler,
             dry_run=dry_run,
         )
         show_items(items, "compress", as_json)
@@ -216,40 +221,6 @@ def phantom(
             typer.echo(json.dumps({"scans": count, "folder": str(out)}))
         else:
             typer.echo(f"wrote {count} scans of {patients} patients to {out}")
-
-
-def default_workers() -> int:
-    """One worker a core that this process may use."""
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def show_items(items: "Iterable[Item]", verb: str, as_json: bool) -> None:
-    """Show finished items and a closing table; exit with 3 when one was refused.
-
-    Args:
-        items: what the work yields.
-        verb: the command, for the progress bar and the closing line.
-        as_json: one JSON object an item on standard output, and no table.
-    """
-    from cli.progress import follow
-
-    counts: dict[str, int] = {}
-    refusals: list[Item] = []
-    for item in follow(items, verb):
-        counts[item.status] = counts.get(item.status, 0) + 1
-        if item.status == "refused":
-            refusals.append(item)
-        if as_json:
-            typer.echo(json.dumps(asdict(item)))
-    if not as_json:
-        for item in refusals:
-            typer.echo(f"refused {item.name}: {item.verdict}: {item.what}\n  mend:  {item.mend}")
-        told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-        typer.echo(f"{verb}: {told or 'nothing to do'}")
-    if refusals:
-        raise typer.Exit(EXIT_REFUSALS)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Options that every verb of both commands spells alike."""
 
 import logging
+import os
 from importlib.metadata import version
 from typing import Annotated
 
@@ -15,6 +16,10 @@ Verbose = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Worker processes; 1 stays in this process. [default: one a core]"),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(help="Address of a running dask scheduler, tcp://host:port, in place of workers."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
 
@@ -36,3 +41,8 @@ def start_logging(verbose: int) -> None:
     """Send log records to standard error at the asked level."""
     levels = [logging.WARNING, logging.INFO, logging.DEBUG]
     logging.basicConfig(level=levels[min(verbose, 2)], format="%(levelname)s %(name)s: %(message)s")
+
+
+def default_workers() -> int:
+    """One worker a core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -54,7 +54,7 @@ class Bench:
             hu=HuDecision(
                 policy="auto", decision="rescaled", slope=1, intercept=-1024, reason="made up"
             ),
-            acquisition={"kernel": "B30f", "kvp": 120.0},
+            acquisition={"ConvolutionKernel": "B30f", "KVP": 120.0},
         )
 
     @staticmethod

@@ -1,0 +1,40 @@
+"""How the items of a run are shown: a line an item for machines, a closing line for people."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from cli.errors import EXIT_REFUSALS
+
+if TYPE_CHECKING:
+    from ctprep.engine import Item
+
+
+def show_items(items: "Iterable[Item]", verb: str, as_json: bool) -> None:
+    """Show finished items and a closing table; exit with 3 when one was refused.
+
+    Args:
+        items: what the work yields.
+        verb: the command, for the progress bar and the closing line.
+        as_json: one JSON object an item on standard output, and no table.
+    """
+    from cli.progress import follow
+
+    counts: dict[str, int] = {}
+    refusals: list[Item] = []
+    for item in follow(items, verb):
+        counts[item.status] = counts.get(item.status, 0) + 1
+        if item.status == "refused":
+            refusals.append(item)
+        if as_json:
+            typer.echo(json.dumps(asdict(item)))
+    if not as_json:
+        for item in refusals:
+            typer.echo(f"refused {item.name}: {item.verdict}: {item.what}\n  mend:  {item.mend}")
+        told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+        typer.echo(f"{verb}: {told or 'nothing to do'}")
+    if refusals:
+        raise typer.Exit(EXIT_REFUSALS)
