@@ -8,9 +8,25 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Shaped
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
+from ctprep.sources.dicom_decoder import DecodeError, decode_compressed
 from ctprep.sources.dicom_header import Header, read_dataset
 from ctprep.store.errors import SourceError
+
+MOST_BYTES_A_PIXEL = 4
+NATIVE_SYNTAXES = (
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+)
 
 
 def decode_stack(
@@ -73,7 +89,13 @@ def decode_slice(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                pixels: Shaped[np.ndarray, "row column"] = dataset.pixel_array
+                pixels: Shaped[np.ndarray, "row column"] = (
+                    decode_compressed(content, shape[0] * shape[1] * MOST_BYTES_A_PIXEL)
+                    if _is_compressed(dataset)
+                    else dataset.pixel_array
+                )
+            except DecodeError as error:
+                reason = str(error)
             except Exception as error:  # each decoder fails in its own way
                 reason = type(error).__name__
             else:
@@ -85,3 +107,8 @@ def decode_slice(
         verdict="undecodable",
         mend="export the series again, uncompressed",
     )
+
+
+def _is_compressed(dataset: Dataset) -> bool:
+    syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
+    return syntax is not None and syntax not in NATIVE_SYNTAXES
