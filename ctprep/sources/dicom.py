@@ -5,6 +5,7 @@ from itertools import groupby
 
 import numpy as np
 
+from ctprep.geometry import check_spacing
 from ctprep.hu import decide_hu
 from ctprep.sources.dicom_file import Fault, fault_of
 from ctprep.sources.dicom_header import Header, read_header
@@ -86,6 +87,7 @@ def read_dicom(found: Found, *, hu_policy: str, tolerant: bool) -> Read:
         padding=paddings.pop() if len(paddings) == 1 else None,
     )
     volume = Volume(hu=hu, affine_ras=affine_ras(slices))
+    check_spacing(volume.affine_ras)
     return Read(
         volume=volume,
         hu=decision,
