@@ -33,7 +33,7 @@ SPARE_BYTES = 256 << 20
 COPIES = 6
 """How often a decoder may hold the pixels at once, and the file."""
 START_S = 60.0
-LIMIT_S = 30.0
+LIMIT_S = 10.0
 """Time for any file; a large one gets more."""
 BYTES_A_SECOND = 2 << 20
 """Pixels that the slowest decoder gives in a second, on a slow machine."""

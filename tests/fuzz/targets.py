@@ -1,6 +1,7 @@
 """What is fuzzed: valid files, how they are mutated, and the way by which they are read."""
 
 import functools
+import io
 import os
 import pickle
 import tempfile
@@ -12,6 +13,8 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+import pydicom
+from pydicom.encaps import encapsulate, generate_frames
 
 from ctprep.store.attributes import Kind
 from ctprep.store.grids import load_grid
@@ -148,9 +151,28 @@ _EXPLICIT = partial(dicom_seeds.dicom_file, "explicit")
 DICOM = mutated_by(mutate, mutate, mutate_dicom)
 
 
+def _mutate_frame(content: bytes, random: Random) -> bytes:
+    """Mutate the compressed picture alone: all else is as its decoder wants it."""
+    dataset = pydicom.dcmread(io.BytesIO(content))
+    (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    dataset.PixelData = encapsulate([mutate(frame, random) or b"\0\0"])
+    buffer = io.BytesIO()
+    pydicom.dcmwrite(buffer, dataset)
+    return buffer.getvalue()
+
+
+COMPRESSED = mutated_by(mutate, mutate_dicom, _mutate_frame, _mutate_frame)
+NATIVE = ("explicit", "implicit", "big-endian")
+
+
 def _dicom_targets() -> list[Target]:
     targets = [
-        Target(f"dicom-{name}", partial(dicom_seeds.dicom_file, name), DICOM, _series)
+        Target(
+            f"dicom-{name}",
+            partial(dicom_seeds.dicom_file, name),
+            DICOM if name in NATIVE else COMPRESSED,
+            _series,
+        )
         for name in dicom_seeds.SYNTAXES
         if name != "deflated"
     ]
