@@ -5,6 +5,7 @@ from itertools import groupby
 
 import numpy as np
 
+from ctprep.geometry import check_spacing
 from ctprep.hu import decide_hu
 from ctprep.sources.dicom_file import Fault, fault_of
 from ctprep.sources.dicom_header import Header
@@ -81,6 +82,7 @@ def read_dicom(found: Found, *, hu_policy: str, tolerant: bool) -> Read:
         padding=[header.padding for header in slices],
     )
     volume = Volume(hu=hu, affine_ras=affine_ras(slices))
+    check_spacing(volume.affine_ras)
     return Read(
         volume=volume,
         hu=decision,

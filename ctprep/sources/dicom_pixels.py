@@ -2,6 +2,7 @@
 
 import warnings
 from collections import defaultdict
+from collections.abc import Callable
 from hashlib import sha256
 from io import BytesIO
 
@@ -9,13 +10,28 @@ import numpy as np
 from jaxtyping import Int16, Int32, Shaped
 from pydicom.dataset import Dataset
 from pydicom.pixels.utils import pixel_array
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
+from ctprep.sources.dicom_decoder import DecodeError, decode_compressed
 from ctprep.sources.dicom_header import Header, headers_of, read_dataset
 from ctprep.sources.files import SourceFile
 from ctprep.sources.source import Found, changed_source
 from ctprep.store.errors import SourceError
 
 Stored = Int16[np.ndarray, "slice row column"] | Int32[np.ndarray, "slice row column"]
+Decode = Callable[[Header], Shaped[np.ndarray, "row column"]]
+MOST_BYTES_A_PIXEL = 4
+NATIVE_SYNTAXES = (
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+)
 
 
 def read_slices(found: Found) -> tuple[tuple[Header, ...], Stored, tuple[str, ...]]:
@@ -41,16 +57,19 @@ def read_slices(found: Found) -> tuple[tuple[Header, ...], Stored, tuple[str, ..
         content = file.read_bytes()
         hashes.append(sha256(content).hexdigest())
         dataset = read_dataset(BytesIO(content))
-        frames = {header.frame: header for header in headers_of(file, dataset)} if dataset else {}
+        if dataset is None:
+            raise changed_source()
+        frames = {header.frame: header for header in headers_of(file, dataset)}
+        decode = _decoder(dataset, content)
         for slot, frame in wanted[number]:
             header = frames.get(frame)
-            if dataset is None or header is None:
+            if header is None:
                 raise changed_source()
             headers[slot] = header
             if stored is None:
                 stored = np.empty((len(headers), *header.shape), np.int16)
             stored = _wide_enough(stored, header)
-            stored[slot] = _checked(_decode(dataset, header), stored, header)
+            stored[slot] = _checked(_decode(decode, header), stored, header)
     if stored is None:
         raise changed_source()
     return tuple(headers), stored, tuple(hashes)
@@ -65,11 +84,11 @@ def decode_header(header: Header) -> Shaped[np.ndarray, "row column"]:
     Raises:
         SourceError: they cannot be decoded (`undecodable`).
     """
-    with header.file.open() as stream:
-        dataset = read_dataset(stream)
-        if dataset is None:
-            raise _undecodable(header.file, "it has no pixels")
-        return _decode(dataset, header)
+    content = header.file.read_bytes()
+    dataset = read_dataset(BytesIO(content))
+    if dataset is None:
+        raise _undecodable(header.file, "it has no pixels")
+    return _decode(_decoder(dataset, content), header)
 
 
 def _wide_enough(stored: Stored, header: Header) -> Stored:
@@ -95,14 +114,33 @@ def _checked(
     return pixels
 
 
-def _decode(dataset: Dataset, header: Header) -> Shaped[np.ndarray, "row column"]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            pixels: Shaped[np.ndarray, "row column"]
-            pixels = pixel_array(dataset, index=header.frame or 0)
-        except Exception as error:  # each decoder fails in its own way
-            raise _undecodable(header.file, type(error).__name__) from error
+def _decoder(dataset: Dataset, content: bytes) -> Decode:
+    """Prepare to decode the frames of one file; what is compressed is decompressed once."""
+    whole: list[Shaped[np.ndarray, "..."]] = []
+
+    def compressed(header: Header) -> Shaped[np.ndarray, "row column"]:
+        if not whole:
+            rows, columns = header.shape
+            pixels = decode_compressed(content, rows * columns * header.frames * MOST_BYTES_A_PIXEL)
+            whole.append(pixels if header.frames > 1 else pixels[None])
+        frame: Shaped[np.ndarray, "row column"] = whole[0][header.frame or 0]
+        return frame
+
+    def native(header: Header) -> Shaped[np.ndarray, "row column"]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return pixel_array(dataset, index=header.frame or 0)
+
+    return native if dataset.file_meta.TransferSyntaxUID in NATIVE_SYNTAXES else compressed
+
+
+def _decode(decode: Decode, header: Header) -> Shaped[np.ndarray, "row column"]:
+    try:
+        pixels = decode(header)
+    except DecodeError as error:
+        raise _undecodable(header.file, str(error)) from error
+    except Exception as error:  # each decoder fails in its own way
+        raise _undecodable(header.file, type(error).__name__) from error
     if pixels.shape != header.shape:
         reason = f"decoded to {pixels.shape}, the header says {header.shape}"
         raise _undecodable(header.file, reason)

@@ -5,9 +5,9 @@ import math
 import numpy as np
 from jaxtyping import Float64, Shaped
 
-from ctprep.geometry import check_right_angles
+from ctprep.geometry import check_right_angles, check_spacing
 from ctprep.hu import decide_hu
-from ctprep.sources.attached import check_attached
+from ctprep.sources.attached import check_attached, check_header
 from ctprep.sources.files import SourceFile
 from ctprep.sources.itk import read_image, read_shape
 from ctprep.sources.nifti_header import read_nifti_header
@@ -45,6 +45,7 @@ def find_image(file: SourceFile, kind: str, stem: str) -> Found:
         bytes_a_voxel = max(header.dtype.itemsize, FLOAT32_BYTES)
     else:
         with file.on_disk() as path:
+            check_header(path)
             shape, components, itemsize = read_shape(path)
         bytes_a_voxel = max(itemsize, FLOAT32_BYTES)
         if len(shape) != 3 or components != 1:
@@ -90,6 +91,7 @@ def read_nifti(
             check_attached(path, math.prod(shape) * itemsize)
             image = read_image(path)  # keeps the voxels alive
         stored, affine_ras = image.voxels, image.affine_ras
+        check_spacing(affine_ras)
     hu, decision = decide_hu(stored, slope, intercept, hu_policy)
     return read_of_file(found, hu, affine_ras, decision, before=before)
 

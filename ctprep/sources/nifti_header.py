@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from gzip import BadGzipFile
-from io import BufferedIOBase, BytesIO
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
 from nibabel.spatialimages import HeaderDataError
 
+from ctprep.geometry import check_spacing
 from ctprep.sources.files import SourceFile
 from ctprep.store.errors import NotFiniteError, SourceError
 
@@ -98,7 +99,8 @@ def read_nifti_header(source: SourceFile) -> NiftiHeader:
         size = int.from_bytes(start[:4], order)
         if size in KINDS and len(start) >= size:
             kind, magic = KINDS[size]
-            header = kind.from_fileobj(BytesIO(start), check=False)
+            # Not from the file: that would read the extensions, which are longer than `start`.
+            header = kind(start[:size], "<" if order == "little" else ">", check=False)
             if bytes(header["magic"].item())[:3] == magic:
                 parsed = _parse(header)
                 _check_size(source, parsed.nbytes)
@@ -189,6 +191,7 @@ def _affine(header: Any) -> Float64[np.ndarray, "4 4"]:  # noqa: ANN401
         )
     if not (np.abs(affine) < MAX_MM).all() or (np.abs(affine[:3, :3]).sum(axis=0) == 0).any():
         raise _no_spacing()
+    check_spacing(affine)
     return affine
 
 

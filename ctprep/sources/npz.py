@@ -1,9 +1,11 @@
 """NPZ in the layout of RAD-ChestCT: an array alone, its geometry fixed by the data set."""
 
+import math
 import zipfile
 import zlib
 from io import BufferedIOBase, BytesIO
 from pathlib import PurePosixPath
+from tokenize import TokenError
 
 import numpy as np
 from jaxtyping import Shaped
@@ -11,11 +13,18 @@ from numpy.lib import format as npy
 
 from ctprep.hu import decide_hu
 from ctprep.sources.files import SourceFile
+from ctprep.sources.nifti_header import MAX_RATIO
 from ctprep.sources.original import peak_bytes, read_of_file
 from ctprep.sources.source import Found, Read
 from ctprep.store.errors import SourceError
 
 MEMBER = "ct"
+# RuntimeError is what an encrypted archive raises, NotImplementedError an unknown compression.
+DAMAGES = (
+    *(zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError),
+    *(ValueError, TypeError, SyntaxError, TokenError, OverflowError),
+)
+"""What the libraries raise on damaged archives and array headers."""
 SPACING_MM = 0.8
 AFFINE_RAS = np.array(
     [
@@ -83,6 +92,8 @@ def _header(file: SourceFile) -> tuple[tuple[int, ...], np.dtype]:
             version = npy.read_magic(member)
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, _, dtype = read(member)
+            promised = member.tell() + math.prod(shape) * dtype.itemsize
+            _check_size(archive.getinfo(member.name), file, promised)
             return shape, dtype
     except KeyError as error:
         raise SourceError(
@@ -90,8 +101,16 @@ def _header(file: SourceFile) -> tuple[tuple[int, ...], np.dtype]:
             verdict="not-a-scan",
             mend="save the volume under the key `ct`, or leave the file out",
         ) from error
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, zlib.error) as error:
+    except DAMAGES as error:
         raise _damaged() from error
+
+
+def _check_size(info: zipfile.ZipInfo, file: SourceFile, promised: int) -> None:
+    """Compare what is promised with what can be there, before memory is asked for."""
+    ratio = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: MAX_RATIO}.get(info.compress_type, 0)
+    possible = min(info.compress_size, file.size) * ratio
+    if not 0 <= promised <= min(info.file_size, possible):
+        raise _damaged()
 
 
 def _load(file: SourceFile) -> Shaped[np.ndarray, "slice row column"]:
@@ -99,7 +118,7 @@ def _load(file: SourceFile) -> Shaped[np.ndarray, "slice row column"]:
         # Never unpickle: an object array would run code.
         with _seekable(file) as stream, np.load(stream, allow_pickle=False) as archive:
             voxels: Shaped[np.ndarray, "slice row column"] = archive[MEMBER]
-    except (KeyError, zipfile.BadZipFile, ValueError, OSError, EOFError, zlib.error) as error:
+    except (KeyError, *DAMAGES) as error:
         raise _damaged() from error
     return voxels
 
