@@ -45,13 +45,18 @@ def check_scan_id(scan_id: str) -> str:
     Raises:
         StoreError: not a slug of `a-z0-9._-`, hidden, or a name that zarr or we keep.
     """
-    is_slug = re.fullmatch(SCAN_ID_PATTERN, scan_id) and "\n" not in scan_id
-    if not is_slug or scan_id in (METADATA, CATALOG) or scan_id.startswith("__"):
+    if not is_scan_id(scan_id):
         raise StoreError(
             f"{scan_id!r} is no scan id",
             mend="use 1 to 128 of a-z, 0-9, '.', '_' and '-', not beginning with '.' or '__'",
         )
     return scan_id
+
+
+def is_scan_id(name: str) -> bool:
+    """Tell whether `check_scan_id` would let a name pass."""
+    is_slug = re.fullmatch(SCAN_ID_PATTERN, name) is not None and "\n" not in name
+    return is_slug and name not in (METADATA, CATALOG) and not name.startswith("__")
 
 
 def chunk_slices(shape: tuple[int, int, int]) -> int:
