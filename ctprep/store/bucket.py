@@ -1,5 +1,6 @@
 """A store in a bucket of an object store: S3 and what speaks like it, GCS, Azure, or memory."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ CLIENT: "ClientConfig" = {
 RETRIES: "RetryConfig" = {"max_retries": 4, "retry_timeout": timedelta(seconds=120)}
 OURS = frozenset({f"{ARRAY}/{METADATA}", f"{ARRAY}/{SHARD}"})
 
+_VARIABLES = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
+"""What the variables of each service begin with."""
 _MEMORY: "dict[str, MemoryStore]" = {}
 """Stores at `memory://`, which live as long as the process."""
 
@@ -89,8 +92,12 @@ class BucketPlace:
     def _store(self) -> "ObjectStore":
         if self.url.startswith("memory://"):
             return _MEMORY.setdefault(self.url, obstore.store.MemoryStore())
+        # Options that are given replace those of the environment, all of them.
+        variable = f"{_VARIABLES[self.url.partition('://')[0]]}_ALLOW_HTTP"
+        allow_http = os.environ.get(variable, "").lower() in ("true", "1", "yes")
+        client: ClientConfig = {**CLIENT, "allow_http": allow_http}
         with told(self.url):
-            return obstore.store.from_url(self.url, client_options=CLIENT, retry_config=RETRIES)
+            return obstore.store.from_url(self.url, client_options=client, retry_config=RETRIES)
 
     def exists(self) -> bool:
         """Tell whether a store is there."""

@@ -18,7 +18,7 @@ from obstore.exceptions import AlreadyExistsError, PreconditionError
 from ctprep.store.errors import StoreError
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta, PutMode
+    from obstore import ObjectMeta, PutMode, UpdateVersion
     from obstore.store import ObjectStore
 
 logger = logging.getLogger(__name__)
@@ -61,37 +61,42 @@ def write_objects(store: "ObjectStore", name: str, files: Mapping[str, bytes]) -
 
 
 def _write_once(store: "ObjectStore", name: str, files: Mapping[str, bytes]) -> None:
-    *parts, marker = (f"{name}/{key}" for key in files)
+    objects = {f"{name}/{key}": data for key, data in files.items()}
+    *parts, marker = objects
     there = _list_volume(store, name)
+    # Seen before the marker goes: what another writer completes after that is not replaced.
+    modes = {key: _mode(store, key, replacing=key in there) for key in parts}
     if marker in there:
         with suppress(FileNotFoundError):
             store.delete(marker)
-    tags = {}
-    for key, data in zip(parts, files.values(), strict=False):
-        tags[key] = _put(store, key, data, replacing=key in there)
+    tags = {key: _put(store, key, objects[key], mode) for key, mode in modes.items()}
     _check_own(store, name, tags)
-    tags[marker] = _put(store, marker, files[marker.removeprefix(f"{name}/")], replacing=False)
+    tags[marker] = _put(store, marker, objects[marker], "create")
     # Whoever began in the meantime has not seen the marker, and may die before it does.
     _check_own(store, name, tags)
 
 
-def _put(store: "ObjectStore", key: str, data: bytes, *, replacing: bool) -> str:
-    mode: PutMode = "create"
-    if replacing:
-        try:
-            meta = store.head(key)
-        except FileNotFoundError as error:
-            raise _OvertakenError from error
-        # Each service knows a version by one of these, or by both.
-        mode = {}
-        if meta["e_tag"] is not None:
-            mode["e_tag"] = meta["e_tag"]
-        if meta["version"] is not None:
-            mode["version"] = meta["version"]
+def _mode(store: "ObjectStore", key: str, *, replacing: bool) -> "PutMode":
+    if not replacing:
+        return "create"
+    try:
+        meta = store.head(key)
+    except FileNotFoundError as error:
+        raise _OvertakenError from error
+    mode: UpdateVersion = {}
+    # Each service knows a version by one of these, or by both.
+    if meta["e_tag"] is not None:
+        mode["e_tag"] = meta["e_tag"]
+    if meta["version"] is not None:
+        mode["version"] = meta["version"]
+    return mode
+
+
+def _put(store: "ObjectStore", key: str, data: bytes, mode: "PutMode") -> str:
     try:
         return _tag(store.put(key, data, mode=mode)["e_tag"])
     except FileNotFoundError as error:
-        if not replacing:
+        if mode == "create":
             raise
         raise _OvertakenError from error
 

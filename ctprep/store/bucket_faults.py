@@ -49,7 +49,7 @@ _PHRASES = (
     ("169.254.169.254", _NO_CREDENTIALS),
     ("metadata.google.internal", _NO_CREDENTIALS),
     ("Account must be specified", _NO_CREDENTIALS),
-    ("URL scheme is not allowed", _HTTP),
+    ("builder error", _HTTP),
     ("NotImplemented", _UNCONDITIONAL),
     ("AccessDenied", _DENIED),
     ("InvalidAccessKeyId", _DENIED),

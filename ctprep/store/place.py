@@ -111,7 +111,11 @@ class Place(Protocol):
         """Remove what writers have left that are gone for certain."""
 
 
-def find_place(where: Place | Path | str) -> Place:
+Where = Place | Path | str
+"""What a user may give for a store."""
+
+
+def find_place(where: Where) -> Place:
     """Tell where a store lives from what a user typed.
 
     Args:
@@ -136,3 +140,10 @@ def find_place(where: Place | Path | str) -> Place:
     # Late: a folder needs none of it.
     open_bucket: Callable[[str], Place] = import_module("ctprep.store.bucket").BucketPlace
     return open_bucket(where)
+
+
+def is_same_place(one: Place, other: Place) -> bool:
+    """Tell whether two places are one, also where their paths are spelled differently."""
+    if one.path is not None and other.path is not None:
+        return one.path.resolve() == other.path.resolve()
+    return one == other

@@ -1,23 +1,22 @@
 """A corpus: volumes of one grid in a Zarr group, each written whole or not at all."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Shaped
-from pydantic import BaseModel, ValidationError
 
-from ctprep.store.attributes import FORMAT_VERSION, Kind, StoreAttributes, VolumeAttributes
+from ctprep.store.attributes import Kind, StoreAttributes, VolumeAttributes
 from ctprep.store.catalog import CATALOG_MEND, build_catalog, read_catalog
 from ctprep.store.chunks import decode_chunks, encode_chunks
-from ctprep.store.errors import StoreError, StoreMismatchError, StoreVersionError, located
+from ctprep.store.documents import check_same, read_group, read_store_attributes, validated
+from ctprep.store.errors import StoreError, StoreMismatchError, located
 from ctprep.store.layout import (
     ARRAY,
+    ARRAY_CHECKSUM,
     CATALOG,
     DTYPE,
     METADATA,
@@ -30,11 +29,10 @@ from ctprep.store.layout import (
     is_scan_id,
     volume_document,
 )
-from ctprep.store.place import Place, find_place
+from ctprep.store.place import Place, Where, find_place
 from ctprep.store.reader import read_volume
 from ctprep.store.shard import checksum, join_chunks
 
-Model = TypeVar("Model", bound=BaseModel)
 Describe = Callable[[Shaped[np.ndarray, "slice row column"], int], VolumeAttributes]
 """Gives the attributes of a volume, from its voxels as decoded and the bytes of its shard."""
 
@@ -57,7 +55,7 @@ class VolumeStore:
         """Volumes that were there when last looked for, which saves looking at each reading."""
 
     @classmethod
-    def create(cls, where: Place | Path | str, attributes: StoreAttributes) -> "VolumeStore":
+    def create(cls, where: Where, attributes: StoreAttributes) -> "VolumeStore":
         """Make a store, or open the one that is there if its parameters are the same.
 
         What killed writers have left in it is removed.
@@ -83,12 +81,12 @@ class VolumeStore:
                     return cls(place, attributes)
         store = cls.open(place)
         with located(place.name):
-            _check_same(store.attributes, attributes)
+            check_same(store.attributes, attributes)
         place.clean()
         return store
 
     @classmethod
-    def open(cls, where: Place | Path | str, *, kind: Kind | None = None) -> "VolumeStore":
+    def open(cls, where: Where, *, kind: Kind | None = None) -> "VolumeStore":
         """Open a store.
 
         Args:
@@ -103,7 +101,7 @@ class VolumeStore:
         """
         place = find_place(where)
         with located(place.name):
-            attributes = _read_attributes(place)
+            attributes = read_store_attributes(place)
             if kind is not None and attributes.kind != kind:
                 raise StoreMismatchError(
                     f"a {attributes.kind} store where a {kind} store is needed",
@@ -181,10 +179,11 @@ class VolumeStore:
                 decode_chunks(chunks, kind, decoded)
                 attributes = attributes(decoded, len(shard))
             _check_own(scan_id, attributes)
+            array = array_document(kind, grid, quality, checksums)
             files = {
                 f"{ARRAY}/{SHARD}": shard,
-                f"{ARRAY}/{METADATA}": array_document(kind, grid, quality, checksums),
-                METADATA: volume_document(attributes, self.attributes),
+                f"{ARRAY}/{METADATA}": array,
+                METADATA: volume_document(attributes, self.attributes, array),
             }
             self.place.write_volume(scan_id, files)
         return len(shard)
@@ -242,10 +241,30 @@ class VolumeStore:
         """
         with located(scan_id):
             try:
-                ours = _read_ours(self.place, f"{check_scan_id(scan_id)}/{METADATA}")
+                group = read_group(self.place, f"{check_scan_id(scan_id)}/{METADATA}")
             except (FileNotFoundError, NotADirectoryError) as error:
                 raise _absent() from error
-            return _validated(VolumeAttributes, ours)
+            return validated(VolumeAttributes, group[OURS])
+
+    def check_bound(self, scan_id: str) -> None:
+        """Check that what a volume says about itself was written with its voxels.
+
+        Together with the checksums that `read` checks, it tells of every mixture of two writers.
+
+        Raises:
+            StoreError: there is no such volume, it is damaged, or it is of two writers.
+        """
+        with located(scan_id):
+            try:
+                group = read_group(self.place, f"{check_scan_id(scan_id)}/{METADATA}")
+                array = self.place.read(f"{scan_id}/{ARRAY}/{METADATA}")
+            except (FileNotFoundError, NotADirectoryError) as error:
+                raise _absent() from error
+            # What an earlier program wrote is not bound.
+            if group.get(ARRAY_CHECKSUM, checksum(array)) != checksum(array):
+                raise StoreError(
+                    "its attributes and its voxels are of two writers", mend="make it again"
+                )
 
     def shard_bytes(self, scan_ids: Sequence[str]) -> list[int]:
         """Give the bytes of the shards of some volumes.
@@ -328,65 +347,3 @@ def _check_free(place: Place) -> None:
             f"the folder holds other things, such as {min(others)!r}",
             mend="choose an empty folder, or a new one",
         )
-
-
-def _read_ours(place: Place, key: str) -> dict[str, Any]:
-    try:
-        document = json.loads(bytes(place.read(key)))
-    except ValueError as error:
-        raise StoreError(f"its {METADATA} is not JSON", mend="make it again") from error
-    attributes = document.get("attributes") if isinstance(document, dict) else None
-    ours = attributes.get(OURS) if isinstance(attributes, dict) else None
-    if not isinstance(ours, dict):
-        raise StoreError("not a ctprep store", mend="give a store that ctprep has written")
-    return ours
-
-
-def _read_attributes(place: Place) -> StoreAttributes:
-    try:
-        ours = _read_ours(place, METADATA)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise StoreError(f"there is no {METADATA} here", mend="check the path") from error
-    version = ours.get("format_version")
-    if version is not None and version != FORMAT_VERSION:
-        raise StoreVersionError(
-            f"format version {version!r}, where this program knows {FORMAT_VERSION!r}",
-            mend="install the ctprep that wrote it, or make the store again",
-        )
-    return _validated(StoreAttributes, ours)
-
-
-def _validated(model: type[Model], values: dict[str, Any]) -> Model:
-    try:
-        return model.model_validate_json(json.dumps(values))
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
-        )
-        raise StoreError(f"its attributes are not valid: {faults}", mend="make it again") from error
-
-
-def _check_same(found: StoreAttributes, wanted: StoreAttributes) -> None:
-    here, there = _flat(wanted.model_dump()), _flat(found.model_dump())
-    differing = [
-        f"{name} is {there.get(name)!r}, not {here.get(name)!r}"
-        for name in here | there
-        if here.get(name) != there.get(name)
-    ]
-    if differing:
-        raise StoreMismatchError(
-            f"a store with other parameters is there: {'; '.join(differing)}",
-            mend="use the same parameters, or write to another store",
-        )
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if name == "versions":
-            continue
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
