@@ -35,7 +35,10 @@ def root(version: Version = False) -> None:
 @app.command()
 def ingest(
     source: Annotated[Path, typer.Argument(help="Folder or file of DICOM, NIfTI or NPZ scans.")],
-    store: Annotated[Path, typer.Argument(help="Hi-fi store to write, or to finish.")],
+    store: Annotated[
+        str,
+        typer.Argument(help="Hi-fi store to write, or to finish: a folder or s3://bucket/path."),
+    ],
     grid: Annotated[
         str, typer.Option(help="Common sampling: ct-clip, isotropic-2mm, phantom, or a TOML file.")
     ] = "ct-clip",
@@ -58,7 +61,8 @@ def ingest(
     key_file: Annotated[
         Path | None,
         typer.Option(
-            help="Key of the pseudonyms; else CTPREP_PSEUDONYM_KEY, else one is made beside STORE."
+            help="Key of the pseudonyms; else CTPREP_PSEUDONYM_KEY, else one is made beside STORE, "
+            "unless that is in a bucket."
         ),
     ] = None,
     tolerant: Annotated[
@@ -115,8 +119,10 @@ def ingest(
 
 @app.command()
 def compress(
-    hifi_store: Annotated[Path, typer.Argument(help="Store of HU volumes to read.")],
-    jpeg_store: Annotated[Path, typer.Argument(help="Store to write, or to finish.")],
+    hifi_store: Annotated[
+        str, typer.Argument(help="Store of HU volumes to read: a folder or s3://bucket/path.")
+    ],
+    jpeg_store: Annotated[str, typer.Argument(help="Store to write, or to finish; likewise.")],
     quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = 90,
     window: Annotated[
         tuple[float, float], typer.Option(help="Center and width of the window in HU.")

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from ctprep.quality import write_measured
 from ctprep.report import recorded
 from ctprep.store.attributes import LUNG, StoreAttributes, VolumeAttributes, Window
 from ctprep.store.errors import CtError, StoreError, located
+from ctprep.store.place import Place, Where, find_place, is_same_place
 from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions, jpeg_encoder
 from ctprep.window import to_gray
@@ -42,15 +42,15 @@ class CompressJob:
 class CompressSettings:
     """What holds for every volume of a run."""
 
-    hifi: Path
-    jpeg: Path
+    hifi: Place
+    jpeg: Place
     window: Window
     dry_run: bool
 
 
 def compress_store(
-    hifi: Path,
-    jpeg: Path,
+    hifi: Where,
+    jpeg: Where,
     *,
     quality: int = 90,
     window: Window = LUNG,
@@ -62,10 +62,10 @@ def compress_store(
     """Window and JPEG-compress every volume, and measure what was kept.
 
     Run again, it does only what is missing or has changed. At the end it writes the catalog, and
-    `<jpeg store>.report.jsonl` beside the store.
+    `<jpeg store>.report.jsonl` beside the store, or in the current folder for one in a bucket.
 
     Args:
-        hifi: store of HU volumes.
+        hifi: store of HU volumes: a folder, or a URL in a bucket.
         jpeg: store to make, or to finish.
         quality: JPEG quality, 1 to 100.
         window: HU that become gray 0 to 255; padding becomes 0.
@@ -86,15 +86,15 @@ def compress_store(
             "a hi-fi store no longer has the native slices",
             mend="ingest the source into a JPEG store, with `native`",
         )
-    if hifi.resolve() == jpeg.resolve():
+    settings = CompressSettings(find_place(hifi), find_place(jpeg), window, dry_run)
+    if is_same_place(settings.hifi, settings.jpeg):
         raise StoreError(
             "the store to read is the store to write", mend="give the JPEG store its own path"
         )
-    source = VolumeStore.open(hifi, kind="hifi")
-    settings = CompressSettings(hifi, jpeg, window, dry_run)
-    if not dry_run or jpeg.exists():
+    source = VolumeStore.open(settings.hifi, kind="hifi")
+    if not dry_run or settings.jpeg.exists():
         target = VolumeStore.create(
-            jpeg,
+            settings.jpeg,
             StoreAttributes(
                 kind="jpeg",
                 grid=source.attributes.grid,
@@ -115,7 +115,7 @@ def compress_store(
     if dry_run:
         yield from items
         return
-    yield from recorded(items, jpeg)
+    yield from recorded(items, settings.jpeg)
     target.write_catalog()
 
 
@@ -150,14 +150,12 @@ def _compress(job: CompressJob, settings: CompressSettings, began: float) -> Ite
     return Item("stored", job.name, job.scan_id, nbytes=nbytes, seconds=time.perf_counter() - began)
 
 
-def _is_current(jpeg: Path, attributes: VolumeAttributes) -> bool:
+def _is_current(jpeg: Place, attributes: VolumeAttributes) -> bool:
     store = VolumeStore.open(jpeg)
-    if attributes.scan_id not in store:
-        return False
     try:
         stored = store.read_attributes(attributes.scan_id)
     except StoreError:
-        # A damaged volume is as good as none: it will be replaced.
+        # None is there, or a damaged one, which is as good as none: it will be replaced.
         return False
     # Without figures it was written by something else.
     return stored.quality is not None and attributes == stored.model_copy(update={"quality": None})

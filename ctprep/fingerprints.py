@@ -4,11 +4,11 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from ctprep.report import beside
 from ctprep.sources.files import SourceFile
 from ctprep.store.errors import SourceError
+from ctprep.store.place import Where
 
 
 class Fingerprints:
@@ -21,7 +21,7 @@ class Fingerprints:
         store: the store; the file is `<store>.fingerprints.jsonl` beside it.
     """
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Where) -> None:
         self._path = beside(store, ".fingerprints.jsonl")
         self._known: dict[str, tuple[str, str]] = {}
         lines = self._path.read_text().splitlines() if self._path.is_file() else []

@@ -14,13 +14,14 @@ from ctprep.sources.discover import discover
 from ctprep.sources.source import Found, Refused
 from ctprep.store.attributes import Grid, StoreAttributes
 from ctprep.store.errors import SourceError, StoreError, located
+from ctprep.store.place import Place, Where, find_place
 from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions
 
 
 def ingest(
     source: Path,
-    store: Path,
+    store: Where,
     *,
     grid: Grid,
     key: bytes,
@@ -39,13 +40,13 @@ def ingest(
     Run again, it does only what is missing or has changed: a volume is left alone if it was made
     from files of the same SHA-256 with the same parameters. Files whose size and time have not
     changed are not read for that. At the end it writes the catalog, and `<store>.report.jsonl`
-    beside the store.
+    beside the store, or in the current folder where the store is in a bucket.
 
     With worker processes, a script must call this under `if __name__ == "__main__":`.
 
     Args:
         source: folder, or file, with scans.
-        store: store to make, or to finish.
+        store: store to make, or to finish: a folder, or a URL in a bucket.
         grid: common sampling.
         key: key of the pseudonyms (`ctprep.pseudonym.load_key`).
         hu_policy: whether slope and intercept are applied: auto, rescale or already.
@@ -69,9 +70,10 @@ def ingest(
         StoreMismatchError: `store` is there with other parameters.
         TableError: the scan table breaks its schema.
     """
-    _check_places(source, store)
+    place = find_place(store)
+    _check_places(source, place)
     roster = Roster(source, scans, key, scan_ids=scan_ids)
-    settings = Settings(store, grid, hu_policy, hu_range, tolerant, native, dry_run)
+    settings = Settings(place, grid, hu_policy, hu_range, tolerant, native, dry_run)
     target = _open_target(settings)
     work = partial(ingest_volume, settings=settings)
     plan = _Plan(source, roster, settings, target, scans)
@@ -79,17 +81,17 @@ def ingest(
     if dry_run or target is None:
         yield from plan.with_settled(finished)
         return
-    yield from recorded(plan.with_settled(finished), store)
+    yield from recorded(plan.with_settled(finished), place)
     plan.fingerprints.tidy()
     target.write_catalog()
 
 
-def _check_places(source: Path, store: Path) -> None:
+def _check_places(source: Path, store: Place) -> None:
     if not source.exists():
         raise SourceError(
             "there is no such source", verdict="absent", mend="check the path", where=source.name
         )
-    if store.resolve().is_relative_to(source.resolve()):
+    if store.path is not None and store.path.resolve().is_relative_to(source.resolve()):
         raise StoreError(
             "the store would lie inside its own source",
             mend="put the store beside the source folder, not into it",

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from ctprep.compress import window_volume
 from ctprep.engine import Item, refused
@@ -16,6 +15,7 @@ from ctprep.sources.read import read
 from ctprep.sources.source import Found, Read
 from ctprep.store.attributes import Grid, VolumeAttributes
 from ctprep.store.errors import CtError, StoreError, located
+from ctprep.store.place import Place
 from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions
 
@@ -49,7 +49,7 @@ class Job:
 class Settings:
     """What holds for every volume of a run."""
 
-    store: Path
+    store: Place
     grid: Grid
     hu_policy: str
     hu_range: tuple[int, int]
@@ -88,12 +88,10 @@ def stored_attributes(store: VolumeStore, job: Job, settings: Settings) -> Volum
 
     Whether it was made from the same files is left to ask.
     """
-    if job.scan_id not in store:
-        return None
     try:
         attributes = store.read_attributes(job.scan_id)
     except StoreError:
-        # A damaged volume is as good as none: it will be replaced.
+        # None is there, or a damaged one, which is as good as none: it will be replaced.
         return None
     same = (
         attributes.parameters == settings.parameters
@@ -105,7 +103,7 @@ def stored_attributes(store: VolumeStore, job: Job, settings: Settings) -> Volum
 
 def _ingest(job: Job, settings: Settings, began: float) -> Item:
     store = None
-    if settings.store.exists() or not settings.dry_run:
+    if not settings.dry_run or settings.store.exists():
         store = VolumeStore.open(settings.store)
     if store is not None:
         attributes = stored_attributes(store, job, settings)

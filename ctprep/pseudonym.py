@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ctprep.report import beside
 from ctprep.store.errors import CtError
+from ctprep.store.place import Where, find_place
 
 KEY_VARIABLE = "CTPREP_PSEUDONYM_KEY"
 KEY_BYTES_MIN = 16
@@ -47,7 +48,7 @@ def _keyed_hash(key: bytes, identifier: str) -> str:
 def load_key(
     key_file: Path | None = None,
     *,
-    store: Path,
+    store: Where,
     env: Mapping[str, str] = os.environ,
     create: bool = True,
 ) -> bytes:
@@ -55,6 +56,7 @@ def load_key(
 
     The file given comes first, then the variable `CTPREP_PSEUDONYM_KEY`, then the file that an
     earlier run left beside the store; else a key is made and left there, readable by its owner.
+    For a store in a bucket the key must be given: whoever reads the bucket must not find it there.
 
     Args:
         key_file: text file with the key; blanks at its ends are dropped.
@@ -63,13 +65,22 @@ def load_key(
         create: False writes nothing, and gives a key for this run alone (dry runs).
 
     Raises:
-        KeyFileError: the file is not there, or the key is shorter than 16 bytes.
+        KeyFileError: the file is not there, the key is shorter than 16 bytes, or the store is in
+            a bucket and none is given.
     """
     if key_file is not None:
         return _read_key(key_file)
     if KEY_VARIABLE in env:
         return _check_key(env[KEY_VARIABLE].strip().encode(), KEY_VARIABLE)
-    beside_store = beside(store, ".key")
+    place = find_place(store)
+    if place.path is None:
+        raise KeyFileError(
+            "the key of the pseudonyms is never kept in a bucket, and none was given",
+            mend=f"give --key-file FILE, or set {KEY_VARIABLE}, the same for every run into this "
+            "store; `openssl rand -hex 32` makes one",
+            where=place.name,
+        )
+    beside_store = beside(place, ".key")
     if beside_store.exists():
         return _read_key(beside_store)
     key = secrets.token_hex(32)

@@ -6,19 +6,23 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ctprep.engine import Item
+from ctprep.store.place import Where, find_place
 
 
-def beside(store: Path, suffix: str) -> Path:
-    """Name a file that belongs to a store, next to it.
+def beside(store: Where, suffix: str) -> Path:
+    """Name a file that belongs to a store, next to it; in the current folder for a bucket's.
 
     Args:
-        store: such as `corpora/hifi.zarr`.
-        suffix: such as `.report.jsonl`, which gives `corpora/hifi.report.jsonl`.
+        store: such as `corpora/hifi.zarr`, or `s3://bucket/corpora/hifi.zarr`.
+        suffix: such as `.report.jsonl`, which gives `corpora/hifi.report.jsonl`, or
+            `hifi.report.jsonl` here.
     """
-    return store.with_name(store.name.removesuffix(".zarr") + suffix)
+    place = find_place(store)
+    name = place.name.removesuffix(".zarr") + suffix
+    return Path(name) if place.path is None else place.path.with_name(name)
 
 
-def recorded(items: Iterable[Item], store: Path) -> Iterator[Item]:
+def recorded(items: Iterable[Item], store: Where) -> Iterator[Item]:
     """Pass items on, each written to the store's report first.
 
     Args:
