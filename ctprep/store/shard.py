@@ -14,11 +14,14 @@ CHECKSUM_BYTES = 4
 MEND = "the volume is damaged: make it again"
 
 
-def join_chunks(chunks: Sequence[bytes | None]) -> bytes:
+def join_chunks(chunks: Sequence[bytes | None]) -> memoryview:
     """Lay out encoded chunks as zarr does.
 
     Args:
         chunks: in the order of their slices; None where all voxels are the fill value.
+
+    Returns:
+        The bytes of the shard.
 
     Source:
         Zarr v3 codec `sharding_indexed` 1.0, index at the end, codecs `bytes` and `crc32c`.
@@ -31,10 +34,12 @@ def join_chunks(chunks: Sequence[bytes | None]) -> bytes:
             begin += len(chunk)
     encoded = index.tobytes()
     checksum = google_crc32c.value(encoded).to_bytes(CHECKSUM_BYTES, "little")
-    return b"".join([*(chunk for chunk in chunks if chunk is not None), encoded, checksum])
+    parts = [*(chunk for chunk in chunks if chunk is not None), encoded, checksum]
+    # Not `b"".join`, whose result is not in large pages and takes thrice as long.
+    return np.concatenate([np.frombuffer(part, np.uint8) for part in parts]).data
 
 
-def split_chunks(shard: bytes, count: int) -> list[memoryview | None]:
+def split_chunks(shard: bytes | memoryview, count: int) -> list[memoryview | None]:
     """Find the encoded chunks in a shard, without copying.
 
     Args:
@@ -52,7 +57,7 @@ def split_chunks(shard: bytes, count: int) -> list[memoryview | None]:
     if end < 0:
         raise StoreError(f"its shard is cut off at {len(shard)} bytes", mend=MEND)
     view = memoryview(shard)
-    encoded = shard[end : end + index_bytes]
+    encoded = bytes(view[end : end + index_bytes])
     if google_crc32c.value(encoded).to_bytes(CHECKSUM_BYTES, "little") != view[-CHECKSUM_BYTES:]:
         raise StoreError("its shard's index does not match the index's checksum", mend=MEND)
     chunks: list[memoryview | None] = []

@@ -149,7 +149,7 @@ class VolumeStore:
                 decode_chunks(chunks, kind, decoded)
                 attributes = attributes(decoded, len(shard))
             _check_own(scan_id, attributes)
-            files = {
+            files: dict[str, bytes | memoryview] = {
                 f"{ARRAY}/{SHARD}": shard,
                 f"{ARRAY}/{METADATA}": array_document(kind, grid, quality, checksums),
                 METADATA: volume_document(attributes, self.attributes),
