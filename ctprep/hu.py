@@ -39,7 +39,8 @@ def decide_hu(
             become PAD_HU; empty where there is none.
 
     Returns:
-        HU, rounded half to even and saturated at int16; and what was done, why.
+        HU, rounded half to even and saturated at int16, which may be `stored` itself where nothing
+        changes; and what was done, why.
 
     Raises:
         NotFiniteError: voxels, slope or intercept are NaN or infinite.
@@ -57,6 +58,9 @@ def decide_hu(
     decision = _decide(stored, slopes, intercepts, cast(Policy, policy), padding)
     if decision.decision == "already":
         slopes, intercepts = np.ones_like(slopes), np.zeros_like(intercepts)
+        if padding is None and stored.dtype == np.int16 and stored.flags.owndata:
+            # Nothing changes, and the array keeps its own memory alive: no copy is needed.
+            return stored, decision
     hu = np.empty(stored.shape, np.int16)
     for index, plane in enumerate(stored):
         hu[index] = _to_int16(plane, float(slopes[index]), float(intercepts[index]))

@@ -175,7 +175,7 @@ class BucketPlace:
             keys = (meta["path"].split("/") for batch in store.list() for meta in batch)
             return [key[0] for key in keys if len(key) == 2 and key[1] == METADATA]
 
-    def write_volume(self, name: str, files: Mapping[str, bytes]) -> None:
+    def write_volume(self, name: str, files: Mapping[str, bytes | memoryview]) -> None:
         """Write the metadata last, which makes the volume exist."""
         with self._reached() as store:
             write_objects(store, name, files)

@@ -34,7 +34,7 @@ class _OvertakenError(Exception):
     """Another writer is at the same volume."""
 
 
-def write_objects(store: "ObjectStore", name: str, files: Mapping[str, bytes]) -> None:
+def write_objects(store: "ObjectStore", name: str, files: Mapping[str, bytes | memoryview]) -> None:
     """Write a volume, in place of one that may be there.
 
     Args:
@@ -60,7 +60,7 @@ def write_objects(store: "ObjectStore", name: str, files: Mapping[str, bytes]) -
     )
 
 
-def _write_once(store: "ObjectStore", name: str, files: Mapping[str, bytes]) -> None:
+def _write_once(store: "ObjectStore", name: str, files: Mapping[str, bytes | memoryview]) -> None:
     objects = {f"{name}/{key}": data for key, data in files.items()}
     *parts, marker = objects
     there = _list_volume(store, name)

@@ -18,7 +18,7 @@ PARTIAL = ".partial"
 _NEW, _OLD, _REMOVED = "new", "old", "removed"
 
 
-def write_folder(store: Path, name: str, files: Mapping[str, bytes]) -> None:
+def write_folder(store: Path, name: str, files: Mapping[str, bytes | memoryview]) -> None:
     """Write a folder of the store as one step, in place of one that may be there.
 
     A reader finds the old folder or the new one, never a mixture; while one replaces the other
@@ -155,7 +155,7 @@ def _move_in(folder: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _write_synced(path: Path, data: bytes) -> None:
+def _write_synced(path: Path, data: bytes | memoryview) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         file.write(data)

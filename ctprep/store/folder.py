@@ -83,7 +83,7 @@ class FolderPlace:
         """Name the folders that have metadata."""
         return [entry.name for entry in self.path.iterdir() if (entry / METADATA).is_file()]
 
-    def write_volume(self, name: str, files: Mapping[str, bytes]) -> None:
+    def write_volume(self, name: str, files: Mapping[str, bytes | memoryview]) -> None:
         """Build the folder aside, then rename it into place."""
         write_folder(self.path, name, files)
 

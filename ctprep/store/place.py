@@ -92,7 +92,7 @@ class Place(Protocol):
     def volumes(self) -> list[str]:
         """Name the volumes, in any order, without opening them."""
 
-    def write_volume(self, name: str, files: Mapping[str, bytes]) -> None:
+    def write_volume(self, name: str, files: Mapping[str, bytes | memoryview]) -> None:
         """Write a volume as one step, in place of one that may be there.
 
         Args:

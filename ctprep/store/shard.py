@@ -14,11 +14,14 @@ CHECKSUM_BYTES = 4
 MEND = "the volume is damaged: make it again"
 
 
-def join_chunks(chunks: Sequence[bytes | None]) -> bytes:
+def join_chunks(chunks: Sequence[bytes | None]) -> memoryview:
     """Lay out encoded chunks as zarr does.
 
     Args:
         chunks: in the order of their slices; None where all voxels are the fill value.
+
+    Returns:
+        The bytes of the shard.
 
     Source:
         Zarr v3 codec `sharding_indexed` 1.0, index at the end, codecs `bytes` and `crc32c`.
@@ -31,7 +34,9 @@ def join_chunks(chunks: Sequence[bytes | None]) -> bytes:
             begin += len(chunk)
     encoded = index.tobytes()
     checksum = google_crc32c.value(encoded).to_bytes(CHECKSUM_BYTES, "little")
-    return b"".join([*(chunk for chunk in chunks if chunk is not None), encoded, checksum])
+    parts = [*(chunk for chunk in chunks if chunk is not None), encoded, checksum]
+    # Not `b"".join`, whose result is not in large pages and takes thrice as long.
+    return np.concatenate([np.frombuffer(part, np.uint8) for part in parts]).data
 
 
 Extent = tuple[int, int]

@@ -180,7 +180,7 @@ class VolumeStore:
                 attributes = attributes(decoded, len(shard))
             _check_own(scan_id, attributes)
             array = array_document(kind, grid, quality, checksums)
-            files = {
+            files: dict[str, bytes | memoryview] = {
                 f"{ARRAY}/{SHARD}": shard,
                 f"{ARRAY}/{METADATA}": array,
                 METADATA: volume_document(attributes, self.attributes, array),
