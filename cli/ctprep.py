@@ -8,6 +8,7 @@ import typer
 
 from cli.errors import EXIT_REFUSALS, mendable
 from cli.items import show_items
+from cli.look import export
 from cli.options import (
     DryRun,
     Json,
@@ -221,6 +222,9 @@ def phantom(
             typer.echo(json.dumps({"scans": count, "folder": str(out)}))
         else:
             typer.echo(f"wrote {count} scans of {patients} patients to {out}")
+
+
+app.command()(export)
 
 
 def main() -> None:
