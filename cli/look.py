@@ -55,3 +55,47 @@ def export(
             dry_run=dry_run,
         )
         show_items(items, "export", as_json)
+
+
+def preview(
+    store: Annotated[Path, typer.Argument(help="Hi-fi or JPEG store to look at.")],
+    out: Annotated[Path, typer.Option(help="Folder for the PNG files.")],
+    jpeg: Annotated[
+        Path | None,
+        typer.Option(help="JPEG store made of STORE: draws clean, compressed and difference."),
+    ] = None,
+    scan: Scans = None,
+    count: Annotated[
+        int, typer.Option(min=1, help="Without --scan: how many scans get a picture.")
+    ] = 12,
+    sheet: Annotated[
+        bool, typer.Option(help="Contact sheets over all scans, or those of --scan.")
+    ] = True,
+    window: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Center and width in HU. [default: lung, or that of the JPEG store]"),
+    ] = None,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Draw scans in three planes, and all of them on contact sheets.
+
+    Pictures show the patient's right at the left, and name no patient. Needs the extra `plot`.
+
+    Example: ctprep preview stores/hifi.zarr --jpeg stores/q90.zarr --out pictures/
+    """
+    from ctprep.preview import preview_store
+    from ctprep.store.attributes import Window
+
+    start_logging(verbose)
+    with mendable():
+        items = preview_store(
+            store,
+            out,
+            jpeg=jpeg,
+            scan_ids=scan or (),
+            count=count,
+            sheet=sheet,
+            window=window and Window(center_hu=window[0], width_hu=window[1]),
+        )
+        show_items(items, "preview", as_json)
