@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ctprep.sources.dicom import check_stack
 from ctprep.sources.dicom_header import Header
-from ctprep.sources.original import peak_bytes
+from ctprep.sources.dicom_position import affine_ras
+from ctprep.sources.original import geometry_of, peak_bytes
 from ctprep.sources.source import Found, Refused
 
 Key = tuple[str, str]
@@ -48,6 +49,7 @@ def find_series(
             patient_key=slices[0].patient_key or key[0],
             peak_bytes=peak_bytes(voxels, 2 if all(h.fits_int16 for h in slices) else 4),
             mends=mends,
+            geometry=geometry_of((len(slices), rows, columns), affine_ras(slices)),
         )
         kept = {header.path for header in slices}
         for path in sorted(header.path for header in group if header.path not in kept):

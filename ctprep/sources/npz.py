@@ -9,7 +9,7 @@ from jaxtyping import Shaped
 from numpy.lib import format as npy
 
 from ctprep.hu import decide_hu
-from ctprep.sources.original import peak_bytes, read_of_file
+from ctprep.sources.original import geometry_of, peak_bytes, read_of_file
 from ctprep.sources.source import Found, Read
 from ctprep.store.errors import SourceError
 
@@ -53,6 +53,7 @@ def find_npz(path: Path, name: str) -> Found:
         key=path.stem,
         patient_key=path.stem,
         peak_bytes=peak_bytes(int(np.prod(shape)), dtype.itemsize),
+        geometry=geometry_of((shape[0], shape[1], shape[2]), AFFINE_RAS),
     )
 
 

@@ -19,6 +19,7 @@ class Found:
         patient_key: what identifies the patient; never logged or stored.
         peak_bytes: memory to read and resample it, estimated from the header.
         mends: what was put right, in words.
+        geometry: sampling of the source, as its header tells it; None where it does not.
     """
 
     format: str
@@ -28,6 +29,7 @@ class Found:
     patient_key: str = field(repr=False)
     peak_bytes: int
     mends: tuple[str, ...] = ()
+    geometry: OriginalGeometry | None = None
 
 
 @dataclass(frozen=True)
