@@ -8,7 +8,7 @@ import typer
 
 from cli.errors import EXIT_REFUSALS, mendable
 from cli.items import show_items
-from cli.look import export, preview
+from cli.look import export, inspect, preview
 from cli.options import (
     DryRun,
     Json,
@@ -224,6 +224,7 @@ def phantom(
             typer.echo(f"wrote {count} scans of {patients} patients to {out}")
 
 
+app.command()(inspect)
 app.command()(preview)
 app.command()(export)
 

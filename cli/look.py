@@ -14,6 +14,45 @@ Scans = Annotated[
 ]
 
 
+def inspect(
+    path: Annotated[Path, typer.Argument(help="Folder or file of scans, or a store.")],
+    grid: Annotated[
+        str, typer.Option(help="For which the sizes of stores are estimated: a name or TOML file.")
+    ] = "ct-clip",
+    tolerant: Annotated[
+        bool, typer.Option("--tolerant", help="Mend what can be mended, as ingest would.")
+    ] = False,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Tell what a source or a store is, without writing anything.
+
+    Of a source headers alone are read; a single file is read whole.
+
+    Example: ctprep inspect archive/
+    """
+    from cli.look_tables import show_source, show_store
+    from cli.progress import follow
+    from ctprep.inspection import Inspector, check_there, read_details
+    from ctprep.sources.discover import discover
+    from ctprep.store.grids import load_grid
+    from ctprep.store_summary import inspect_store, is_store
+
+    start_logging(verbose)
+    with mendable():
+        check_there(path)
+        if is_store(path):
+            show_store(inspect_store(path), as_json=as_json)
+            return
+        inspector = Inspector(load_grid(grid))
+        for outcome in follow(discover(path, tolerant=tolerant), "inspect"):
+            inspector.add(outcome)
+        summary, details = inspector.summary(), None
+        if path.is_file() and summary.candidates == 1:
+            details = read_details(path, tolerant=tolerant)
+        show_source(summary, details, as_json=as_json)
+
+
 def export(
     store: Annotated[Path, typer.Argument(help="Hi-fi or JPEG store to read.")],
     out: Annotated[Path, typer.Argument(help="Folder for the files, named by scan id.")],
