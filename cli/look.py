@@ -1,11 +1,12 @@
 """The verbs of `ctprep` that look at sources and stores, and take volumes out of them."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from cli.errors import mendable
+from cli.errors import EXIT_FAILED, mendable
 from cli.items import show_items
 from cli.options import DryRun, Json, Verbose, Workers, default_workers, start_logging
 
@@ -138,3 +139,29 @@ def preview(
             window=window and Window(center_hu=window[0], width_hu=window[1]),
         )
         show_items(items, "preview", as_json)
+
+
+def doctor(as_json: Json = False, verbose: Verbose = 0) -> None:
+    """Say which decoders, codecs and libraries work here, by trying each.
+
+    Exits with 1 when something that preparing needs does not work.
+
+    Example: ctprep doctor
+    """
+    from dataclasses import asdict
+
+    from cli.look_tables import show_checks
+    from cli.progress import follow
+    from ctprep.doctor import examine, fails
+
+    start_logging(verbose)
+    with mendable():
+        checks = []
+        for check in follow(examine(Path.cwd()), "doctor"):
+            checks.append(check)
+            if as_json:
+                typer.echo(json.dumps(asdict(check)))
+        if not as_json:
+            show_checks(checks)
+    if any(fails(check) for check in checks):
+        raise typer.Exit(EXIT_FAILED)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from ctprep.doctor_check import Check
     from ctprep.inspection import FileDetails, Kind, SourceSummary
     from ctprep.store_summary import StoreSummary
 
@@ -87,6 +88,31 @@ def show_store(summary: "StoreSummary", *, as_json: bool) -> None:
             f"{len(summary.damaged)} volumes cannot be read, such as {summary.damaged[0]}\n"
             "  mend:  ingest or compress again; they are replaced"
         )
+
+
+def show_checks(checks: "Sequence[Check]") -> None:
+    """Tell what works here, and how to mend what does not.
+
+    Args:
+        checks: in the order in which they were made.
+    """
+    rows = [
+        (
+            check.group,
+            check.name,
+            check.status,
+            check.detail if not check.mend else f"{check.detail}\nmend: {check.mend}",
+        )
+        for check in checks
+    ]
+    print_table("doctor", ("", "what", "status", "detail"), rows)
+    failing = [check.name for check in checks if check.required and check.status != "ok"]
+    told = (
+        f"these do not work, and are needed: {', '.join(failing)}"
+        if failing
+        else ("all that preparing needs works here")
+    )
+    typer.echo(told)
 
 
 def print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
