@@ -8,7 +8,7 @@ import typer
 
 from cli.errors import EXIT_REFUSALS, mendable
 from cli.items import show_items
-from cli.look import doctor, export, inspect, preview
+from cli.look import doctor, export, inspect, preview, stats
 from cli.options import (
     DryRun,
     Json,
@@ -227,6 +227,7 @@ def phantom(
 app.command()(inspect)
 app.command()(preview)
 app.command()(export)
+app.command()(stats)
 app.command()(doctor)
 
 

@@ -141,6 +141,37 @@ def preview(
         show_items(items, "preview", as_json)
 
 
+def stats(
+    store: Annotated[Path, typer.Argument(help="Hi-fi or JPEG store to count.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="CSV with scan_id and one 0/1 column a label.")
+    ] = None,
+    scans: Annotated[
+        Path | None, typer.Option(help="CSV with scan_id, patient_id, split and path.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for tables and pictures.")] = None,
+    sample: Annotated[int, typer.Option(min=1, help="Scans read for the histogram of HU.")] = 8,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Count labels, splits, samplings and scanners of a store, and draw the classes.
+
+    Example: ctprep stats stores/q90.zarr --labels labels.csv --scans scans.csv --out stats/
+    """
+    from cli.look_tables import show_stats
+    from ctprep.corpus_stats import measure_corpus
+    from ctprep.plotting import check_plotting
+    from ctprep.stats_files import write_stats
+
+    start_logging(verbose)
+    with mendable():
+        if out is not None:
+            check_plotting()
+        measured = measure_corpus(store, labels=labels, scans=scans, sample=sample)
+        files = [] if out is None else write_stats(measured, out)
+        show_stats(measured, files, as_json=as_json)
+
+
 def doctor(as_json: Json = False, verbose: Verbose = 0) -> None:
     """Say which decoders, codecs and libraries work here, by trying each.
 

@@ -10,6 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ctprep.corpus_stats import CorpusStats
     from ctprep.doctor_check import Check
     from ctprep.inspection import FileDetails, Kind, SourceSummary
     from ctprep.store_summary import StoreSummary
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 WIDTH = 120
 """Of a table that goes to a file or a pipe."""
 KINDS_SHOWN = 12
+VALUES_SHOWN = 8
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -113,6 +117,66 @@ def show_checks(checks: "Sequence[Check]") -> None:
         else ("all that preparing needs works here")
     )
     typer.echo(told)
+
+
+def show_stats(stats: "CorpusStats", files: "Sequence[Path]", *, as_json: bool) -> None:
+    """Tell what a corpus consists of.
+
+    Args:
+        stats: of the corpus.
+        files: that were written.
+        as_json: one JSON object instead of tables.
+    """
+    histogram = stats.histogram
+    if as_json:
+        row = asdict(stats)
+        row["histogram"] = {
+            "scan_ids": histogram.scan_ids,
+            "unreadable": histogram.unreadable,
+            "percentiles": histogram.percentiles(),
+        }
+        typer.echo(json.dumps({**row, "files": [str(path) for path in files]}))
+        return
+    rows = [(count.split, f"{count.scans:,}", f"{count.patients:,}") for count in stats.splits]
+    print_table("splits", ("split", "scans", "patients"), rows)
+    if stats.labels:
+        _show_labels(stats)
+    values = _most_common(stats)
+    print_table("sampling and scanners", ("field", "value", "scans"), values)
+    percentiles = [(name, f"{value}") for name, value in histogram.percentiles().items()]
+    unit = "HU" if histogram.kind == "hifi" else "gray level"
+    title = f"percentiles of {len(histogram.scan_ids)} scans"
+    print_table(title, ("voxels below", unit), percentiles)
+    if histogram.unreadable:
+        typer.echo(f"damaged, not counted: {', '.join(histogram.unreadable)}")
+    for path in files:
+        typer.echo(f"wrote {path}")
+
+
+def _show_labels(stats: "CorpusStats") -> None:
+    heads = ("label", "split", "positive", "negative", "missing")
+    rows = [
+        (row.label, row.split, f"{row.positive:,}", f"{row.negative:,}", f"{row.missing:,}")
+        for row in stats.labels
+    ]
+    print_table("class distribution", heads, rows)
+    if stats.unlabeled or stats.absent:
+        typer.echo(
+            f"{stats.unlabeled:,} scans of the store have no row of labels; "
+            f"{stats.absent:,} rows of labels are of scans that are not in the store"
+        )
+
+
+def _most_common(stats: "CorpusStats") -> list[tuple[str, str, str]]:
+    rows: list[tuple[str, str, str]] = []
+    for field in dict.fromkeys(count.field for count in stats.values):
+        counts = [count for count in stats.values if count.field == field]
+        rows += [(field, count.value, f"{count.scans:,}") for count in counts[:VALUES_SHOWN]]
+        rest = counts[VALUES_SHOWN:]
+        if rest:
+            scans = sum(count.scans for count in rest)
+            rows.append((field, f"{len(rest):,} others", f"{scans:,}"))
+    return rows
 
 
 def print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

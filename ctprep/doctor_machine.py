@@ -52,7 +52,7 @@ def _draw() -> str:
 
     from ctprep.plotting import encode_png, new_figure
 
-    encode_png(new_figure(1, 1))
+    encode_png(new_figure(1.0, 1.0))
     return tell_versions("matplotlib", "scikit-learn")
 
 
