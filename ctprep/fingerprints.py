@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ctprep.report import beside
+from ctprep.sources.files import SourceFile
 from ctprep.store.errors import SourceError
 
 
@@ -53,33 +54,27 @@ class Fingerprints:
         partial.replace(self._path)
 
 
-def fingerprint_files(paths: Sequence[Path]) -> str:
+def fingerprint_files(files: Sequence[SourceFile]) -> str:
     """Hash names, sizes and times of files, not their content.
 
     Args:
-        paths: files of one scan, in any order.
+        files: those of one scan, in any order.
 
     Raises:
         SourceError: a file is gone.
     """
     with _readable():
-        stats = [(str(path.absolute()), path.stat()) for path in sorted(paths)]
-    text = "\n".join(f"{name}|{stat.st_size}|{stat.st_mtime_ns}" for name, stat in stats)
-    return _join([text])
+        return _join([file.fingerprint() for file in files])
 
 
-def hash_files(paths: Sequence[Path]) -> tuple[str, ...]:
+def hash_files(files: Sequence[SourceFile]) -> tuple[str, ...]:
     """Give the SHA-256 of each file, in the order given.
 
     Raises:
         SourceError: a file cannot be read.
     """
-    digests = []
     with _readable():
-        for path in paths:
-            with path.open("rb") as file:
-                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return tuple(digests)
+        return tuple(file.sha256() for file in files)
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from ctprep.store.attributes import STORED_ORIENTATION
 from ctprep.store.errors import SourceError
 from ctprep.volume import Volume
 
+MIN_MM, MAX_MM = 1e-3, 1e3
+"""Spacing beyond these is damage: the numbers that follow from it would fill any memory."""
 MAX_DRIFT_VOXELS = 0.5
 """How far a slope may carry the last voxel of an axis off before it counts as a slope."""
 
@@ -33,6 +35,26 @@ def to_canonical(volume: Volume) -> Volume:
     if is_oblique(nearest):
         return onto_axes(nearest)
     return nearest
+
+
+def check_spacing(affine_ras: Float64[np.ndarray, "4 4"]) -> None:
+    """Refuse an affine whose voxels are no voxels of a scan, or which is no numbers.
+
+    Args:
+        affine_ras: array index to RAS+ mm.
+
+    Raises:
+        SourceError: `no-spacing`.
+    """
+    longest = np.abs(affine_ras[:3, :3]).max(axis=0)
+    # By the longest component: squares of what a damaged header says may be no numbers.
+    if np.isfinite(affine_ras).all() and longest.min() >= MIN_MM and longest.max() <= MAX_MM:
+        return
+    raise SourceError(
+        f"the header declares voxels of {longest.min():.3g} to {longest.max():.3g} mm",
+        verdict="no-spacing",
+        mend="convert the scan again with its spacing",
+    )
 
 
 def reorient(volume: Volume, codes: str) -> Volume:

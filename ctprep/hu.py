@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, cast, get_args
 
 import numpy as np
-from jaxtyping import Float64, Int16, Shaped
+from jaxtyping import Bool, Float64, Int16, Shaped
 
 from ctprep.hu_histogram import Tissues, measure_tissues, sample
 from ctprep.store.attributes import PAD_HU, HuDecision
@@ -12,6 +12,7 @@ from ctprep.store.errors import NotFiniteError, SourceError
 
 Policy = Literal["auto", "rescale", "already"]
 Number = int | float
+Padding = tuple[int, int]
 INT16 = np.iinfo(np.int16)
 
 MOST_PADDING_HU = -900
@@ -24,7 +25,7 @@ def decide_hu(
     intercept: Number | Sequence[Number],
     policy: str,
     *,
-    padding: Number | None = None,
+    padding: Sequence[Padding | None] = (),
 ) -> tuple[Int16[np.ndarray, "slice row column"], HuDecision]:
     """Turn stored values into HU, unless they are HU already.
 
@@ -34,7 +35,8 @@ def decide_hu(
         intercept: HU of the stored value 0, one number or one a slice.
         policy: `rescale` and `already` do as they say; `auto` takes the reading whose histogram
             fits a CT better, and refuses when neither does.
-        padding: stored value that marks voxels without data; they become PAD_HU.
+        padding: for each slice, the range of stored values that mark voxels without data, which
+            become PAD_HU; empty where there is none.
 
     Returns:
         HU, rounded half to even and saturated at int16; and what was done, why.
@@ -58,9 +60,10 @@ def decide_hu(
     hu = np.empty(stored.shape, np.int16)
     for index, plane in enumerate(stored):
         hu[index] = _to_int16(plane, float(slopes[index]), float(intercepts[index]))
-        if padding is not None:
+        marked = padding[index] if padding else None
+        if marked is not None:
             # A value that reads as tissue marks nothing: it was left from before a rescale.
-            hu[index][(plane == padding) & (hu[index] <= MOST_PADDING_HU)] = PAD_HU
+            hu[index][_between(plane, marked) & (hu[index] <= MOST_PADDING_HU)] = PAD_HU
     return hu, decision
 
 
@@ -69,7 +72,7 @@ def _decide(
     slopes: Float64[np.ndarray, "slice"],
     intercepts: Float64[np.ndarray, "slice"],
     policy: Policy,
-    padding: Number | None,
+    padding: Sequence[Padding | None],
 ) -> HuDecision:
     slope, intercept = float(np.median(slopes)), float(np.median(intercepts))
 
@@ -81,8 +84,8 @@ def _decide(
     if policy != "auto":
         return decision("rescaled" if policy == "rescale" else "already", "as asked")
     chosen = sample(stored)
-    if padding is not None:
-        chosen = chosen[chosen != padding]
+    for marked in {entry for entry in padding if entry is not None}:
+        chosen = chosen[~_between(chosen, marked)]
     already = measure_tissues(chosen)
     if (slopes == 1).all() and (intercepts == 0).all():
         _check_plausible(already, already)
@@ -92,6 +95,14 @@ def _decide(
     if rescaled.plausible and (not already.plausible or rescaled.fit >= already.fit):
         return decision("rescaled", f"rescaled: {rescaled}; stored: {already}")
     return decision("already", f"stored: {already}; rescaled: {rescaled}")
+
+
+def _between(values: Shaped[np.ndarray, "..."], marked: Padding) -> Bool[np.ndarray, "..."]:
+    lowest, highest = marked
+    inside: Bool[np.ndarray, "..."] = values == lowest
+    if lowest < highest:
+        inside = (values >= lowest) & (values <= highest)
+    return inside
 
 
 def _check_plausible(already: Tissues, rescaled: Tissues) -> None:

@@ -127,6 +127,7 @@ class Inspector:
         self._files: Counter[str] = Counter()
         self._groups: Counter[str] = Counter()
         self._patients: set[int] = set()
+        self._multiframe: set[int] = set()
         self._found_files = self._mended = self._peak = self._voxels = 0
 
     def add(self, outcome: Found | Refused) -> None:
@@ -136,7 +137,11 @@ class Inspector:
             self._files[outcome.verdict] += outcome.files
             self._groups[outcome.verdict] += 1
             return
-        self._found_files += len(outcome.paths)
+        if any(frame is not None for _, frame in outcome.frames):
+            # One multi-frame file may hold several candidates, and is one file.
+            self._multiframe.update(hash(file.name) for file in outcome.paths)
+        else:
+            self._found_files += len(outcome.paths)
         self._kinds[outcome.format, _without_place(outcome.geometry)] += 1
         # A hash, so that a long run keeps no identifiers.
         self._patients.add(hash(outcome.patient_key))
@@ -148,7 +153,7 @@ class Inspector:
         """Give the counts so far."""
         counts = self._kinds.most_common()
         return SourceSummary(
-            files=self._found_files + self._files.total(),
+            files=self._found_files + len(self._multiframe) + self._files.total(),
             candidates=self._kinds.total(),
             patients=len(self._patients),
             kinds=tuple(_kind(form, geometry, count) for (form, geometry), count in counts),

@@ -1,5 +1,6 @@
 """Oblique scans: trilinear resampling onto the axes of the patient."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,13 @@ from jaxtyping import Float32, Float64, Shaped
 
 from ctprep.orientation import nearest_world_axes
 from ctprep.store.attributes import PAD_HU
+from ctprep.store.errors import SourceError
 from ctprep.volume import Volume
 
 ITK: Any = SimpleITK  # it ships no types
+FEW_VOXELS = 1 << 26
+MAX_GROWTH = 30
+"""A thin slab in a corner-to-corner box grows most; damaged axes grow without bound."""
 SLAB = 16
 """Slices made at a time: the work array is float32."""
 
@@ -23,9 +28,18 @@ def onto_axes(volume: Volume) -> Volume:
 
     Returns:
         The volume on the same spacing, large enough to hold all of it; PAD_HU around it.
+
+    Raises:
+        SourceError: `too-large`.
     """
     affine_ras, shape = enclosing_grid(volume)
     index_map = np.linalg.inv(volume.affine_ras) @ affine_ras
+    if math.prod(shape) > max(FEW_VOXELS, MAX_GROWTH * volume.hu.size):
+        raise SourceError(
+            f"the axes are so oblique that {volume.hu.shape} voxels would become {shape}",
+            verdict="too-large",
+            mend="reconstruct along the axes of the patient, or leave it out",
+        )
     hu = resample_linear(volume.hu, index_map, shape, fill=PAD_HU)
     return Volume(hu=hu, affine_ras=affine_ras)
 

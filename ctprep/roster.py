@@ -84,7 +84,7 @@ class Roster:
                 yield row
 
     def _by_table(self, found: Found) -> Identity:
-        row = self._row_above(found.paths[0].resolve())
+        row = self._row_above(found.paths[0].location)
         if row is None:
             raise SourceError(
                 "the scan table does not list it",
@@ -108,7 +108,7 @@ class Roster:
         if found.format == "dicom" or not self._by_stem:
             return Identity(scan_pseudonym(self._key, found.key), patient_id)
         try:
-            return Identity(to_scan_id(found.paths[0].name), patient_id)
+            return Identity(to_scan_id(found.paths[0].basename), patient_id)
         except TableError:
             # A name without a usable letter still deserves a volume.
             return Identity(scan_pseudonym(self._key, found.key), patient_id)

@@ -4,7 +4,7 @@ The library takes unit spacing where none is declared, and follows a path in a h
 """
 
 from collections.abc import Iterator
-from io import BufferedIOBase
+from io import SEEK_END, BufferedIOBase
 from pathlib import Path
 
 from isal import isal_zlib
@@ -15,6 +15,13 @@ from ctprep.store.errors import SourceError
 CHUNK = 1 << 20
 MAX_HEADER = 1 << 16
 Fields = dict[str, str]
+META_TYPES = tuple(
+    f"MET_{kind}"
+    for kind in (
+        *("CHAR", "UCHAR", "SHORT", "USHORT", "INT", "UINT", "LONG", "ULONG"),
+        *("LONG_LONG", "ULONG_LONG", "FLOAT", "DOUBLE"),
+    )
+)
 
 
 def check_attached(path: Path, nbytes: int) -> None:
@@ -46,6 +53,32 @@ def check_attached(path: Path, nbytes: int) -> None:
         raise damaged(what, "truncated")
     if size > nbytes:
         raise damaged("the file holds more than its header promises", "unreadable")
+
+
+def check_header(path: Path) -> None:
+    """Refuse a MetaImage without the fields that it must have.
+
+    The image library would refuse it too, and print the reasons on the terminal.
+
+    Args:
+        path: a NRRD or MetaImage file.
+
+    Raises:
+        SourceError: `unreadable`.
+    """
+    with path.open("rb") as file:
+        if file.read(4) == b"NRRD":
+            return
+        file.seek(0)
+        fields = _meta_fields(file)
+    axes, lengths = fields.get("ndims", ""), fields.get("dimsize", "").split()
+    counted = axes.isdecimal() and len(lengths) == int(axes) and all(map(_is_count, lengths))
+    if not (counted and fields.get("elementtype") in META_TYPES and "elementdatafile" in fields):
+        raise damaged("the header states no known size, type and place of voxels", "unreadable")
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and 0 < int(text) < 2**31
 
 
 def _nrrd_fields(file: BufferedIOBase) -> Fields:
@@ -103,6 +136,7 @@ def _payload(file: BufferedIOBase, fields: Fields, nbytes: int) -> Iterator[byte
     if encoding in ("gzip", "gz"):
         yield from _up_to(unpacker(file), nbytes)
     elif fields.get("compresseddata", "").lower() == "true":
+        _check_packed_size(file, fields)
         yield from _unpack_zlib(file, nbytes)
     elif encoding == "raw" or fields.get("binarydata", "").lower() == "true":
         yield from _up_to(file, nbytes)
@@ -112,6 +146,18 @@ def _payload(file: BufferedIOBase, fields: Fields, nbytes: int) -> Iterator[byte
             verdict="unreadable",
             mend="save the volume raw or packed by gzip",
         )
+
+
+def _check_packed_size(file: BufferedIOBase, fields: Fields) -> None:
+    # Otherwise the image library unpacks nothing, and gives whatever was in its memory.
+    begin = file.tell()
+    size = file.seek(0, SEEK_END) - begin
+    file.seek(begin)
+    if fields.get("compresseddatasize") != str(size):
+        short = fields.get("compresseddatasize", "").isdecimal()
+        short = short and int(fields["compresseddatasize"]) > size
+        verdict = "truncated" if short else "unreadable"
+        raise damaged(f"the header does not promise the {size} packed bytes there are", verdict)
 
 
 def _up_to(file: BufferedIOBase, nbytes: int) -> Iterator[bytes]:

@@ -5,18 +5,21 @@ from itertools import groupby
 
 import numpy as np
 
+from ctprep.geometry import check_spacing
 from ctprep.hu import decide_hu
 from ctprep.sources.dicom_file import Fault, fault_of
-from ctprep.sources.dicom_header import Header, read_header
-from ctprep.sources.dicom_pixels import decode_slice, decode_stack
+from ctprep.sources.dicom_header import Header
+from ctprep.sources.dicom_pixels import decode_header, read_slices
 from ctprep.sources.dicom_position import (
     SAME_PLACE_MM,
     affine_ras,
     along_normal,
     position_fault,
+    position_notes,
+    thickness_fault,
 )
 from ctprep.sources.original import original_geometry
-from ctprep.sources.source import Found, Read
+from ctprep.sources.source import Found, Read, changed_source
 from ctprep.store.errors import SourceError
 from ctprep.volume import Volume
 
@@ -33,25 +36,23 @@ def check_stack(
     Returns:
         The slices along their normal; what was mended; what is wrong, or None.
     """
-    slices = tuple(sorted(headers, key=lambda header: (along_normal(header), header.path)))
+    slices = tuple(sorted(headers, key=lambda header: (along_normal(header), header.place)))
     mends: tuple[str, ...] = ()
     if tolerant:
         kept = _drop_copies(slices)
         if len(kept) < len(slices):
             mends = (f"dropped {len(slices) - len(kept)} slices equal to another",)
         slices = kept
-    if len({header.kernel for header in slices}) > 1:
-        mend = "split the reconstructions into series of their own"
-        return slices, mends, Fault("mixed-kernels", "slices of several kernels in a series", mend)
-    fault = position_fault(slices)
-    rescales = {(header.slope, header.intercept) for header in slices}
-    if fault is None and len(rescales) > 1:
+    fault = _kernel_fault(slices) or position_fault(slices)
+    if fault is not None:
+        return slices, mends, fault
+    for fault, mend in (thickness_fault(slices), _rescale_fault(slices)):
+        if fault is None:
+            continue
         if not tolerant:
-            mend = "pass --tolerant to rescale each slice by its own numbers"
-            what = f"slices of one series have {len(rescales)} different rescales"
-            return slices, mends, Fault("mixed-rescale", what, mend)
-        mends += (f"rescaled each slice by its own of {len(rescales)} rescales",)
-    return slices, mends, fault
+            return slices, mends, fault
+        mends += (mend,)
+    return slices, mends, None
 
 
 def read_dicom(found: Found, *, hu_policy: str, tolerant: bool) -> Read:
@@ -65,35 +66,59 @@ def read_dicom(found: Found, *, hu_policy: str, tolerant: bool) -> Read:
     Raises:
         SourceError: it changed since it was found, does not decode, or is not HU.
     """
-    headers = [read_header(path) for path in found.paths]
-    usable = [header for header in headers if header is not None and fault_of(header) is None]
-    if len(usable) < len(headers):
-        raise SourceError(
-            "a file changed since it was found",
-            verdict="changed",
-            mend="run again while nothing else writes to the source",
-        )
-    slices, mends, fault = check_stack(usable, tolerant=tolerant)
+    found_slices, stored, hashes = read_slices(found)
+    if any(fault_of(header) is not None for header in found_slices):
+        raise changed_source()
+    slices, mends, fault = check_stack(found_slices, tolerant=tolerant)
     if fault is not None:
         raise SourceError(fault.what, verdict=fault.verdict, mend=fault.mend)
-    stored, hashes = decode_stack(slices)
-    paddings = {header.padding for header in slices}
+    if slices != found_slices:
+        raise changed_source()
     hu, decision = decide_hu(
         stored,
         [header.slope for header in slices],
         [header.intercept for header in slices],
         hu_policy,
-        padding=paddings.pop() if len(paddings) == 1 else None,
+        padding=[header.padding for header in slices],
     )
     volume = Volume(hu=hu, affine_ras=affine_ras(slices))
+    check_spacing(volume.affine_ras)
     return Read(
         volume=volume,
         hu=decision,
         original=original_geometry(volume),
         acquisition=dict(slices[0].acquisition),
         source_sha256=hashes,
+        verdicts=(*found.verdicts, *position_notes(slices), *_notes(slices)),
         mends=(*found.mends, *(mend for mend in mends if mend not in found.mends)),
     )
+
+
+def _kernel_fault(slices: Sequence[Header]) -> Fault | None:
+    if len({header.kernel for header in slices}) == 1:
+        return None
+    mend = "split the reconstructions into series of their own, or pass --tolerant to part them"
+    return Fault("mixed-kernels", "slices of several kernels in a series", mend)
+
+
+def _rescale_fault(slices: Sequence[Header]) -> tuple[Fault | None, str]:
+    rescales = {(header.slope, header.intercept) for header in slices}
+    if len(rescales) == 1:
+        return None, ""
+    what = f"slices of one series have {len(rescales)} different rescales"
+    mend = "pass --tolerant to rescale each slice by its own numbers"
+    done = f"rescaled each slice by its own of {len(rescales)} rescales"
+    return Fault("mixed-rescale", what, mend), done
+
+
+def _notes(slices: Sequence[Header]) -> tuple[str, ...]:
+    """Name what is odd about a stack, and no reason to refuse it."""
+    notes = {
+        "no-modality": not slices[0].modality,
+        "derived": "DERIVED" in slices[0].image_type,
+        "lossy": any(header.is_lossy for header in slices),
+    }
+    return tuple(name for name, holds in notes.items() if holds)
 
 
 def _drop_copies(slices: tuple[Header, ...]) -> tuple[Header, ...]:
@@ -106,9 +131,11 @@ def _drop_copies(slices: tuple[Header, ...]) -> tuple[Header, ...]:
 
 def _same_image(first: Header, other: Header) -> bool:
     # Equal identifiers are no proof: some exports number every slice alike.
+    one, two = ((h.slope, h.intercept, h.times, h.kernel) for h in (first, other))
+    if one != two:
+        return False
     try:
-        pixels = [decode_slice(h.path, h.path.read_bytes(), h.shape) for h in (first, other)]
+        pixels = [decode_header(header) for header in (first, other)]
     except SourceError:
         return False
-    rescales = {(header.slope, header.intercept) for header in (first, other)}
-    return len(rescales) == 1 and np.array_equal(pixels[0], pixels[1])
+    return np.array_equal(pixels[0], pixels[1])

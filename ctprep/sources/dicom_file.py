@@ -11,6 +11,11 @@ NOT_HU = ("US", "OD", "HU_MOD", "PCT", "Z_EFF", "MGML", "ED", "EDW", "PERCENT")
 """Rescale types whose values are no HU; scanners write anything when they mean HU."""
 
 
+MAX_SPACING_MM = 100
+MAX_OVERHEAD_BYTES = 64 * 2**20
+"""What a file may hold besides its pixels; much more is a bomb, or another object."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """Why something is refused: verdict, sentence and mend."""
@@ -48,13 +53,28 @@ def _kind_fault(header: Header) -> Fault | None:
     if header.burned_in:
         mend = "mask the text in the pixels and set BurnedInAnnotation to NO"
         return Fault("burned-in", "text is burned into the pixels (BurnedInAnnotation)", mend)
-    if header.frames > 1:
-        mend = "export it as single-frame CT images, for instance with dcmtk or dcm4che"
-        return Fault("multi-frame", f"a multi-frame object of {header.frames} frames", mend)
+    if header.frames > 1 and header.frame is None:
+        mend = "export it as Enhanced CT, or as single-frame CT images"
+        what = f"a multi-frame object of {header.frames} frames that tells no position of each"
+        return Fault("multi-frame", what, mend)
+    return _value_fault(header)
+
+
+def _value_fault(header: Header) -> Fault | None:
     if header.samples != 1:
         return Fault("not-grayscale", f"a picture with {header.samples} samples a pixel")
+    if header.photometric and not header.photometric.startswith("MONOCHROME"):
+        return Fault("not-grayscale", "a picture in color (PhotometricInterpretation)")
     if header.rescale_type in NOT_HU:
         return Fault("not-hu", "its RescaleType says that the values are no HU")
+    if header.is_lookup:
+        mend = "export the series with RescaleSlope and RescaleIntercept"
+        return Fault("modality-lut", "a lookup table takes the place of slope and intercept", mend)
+    rows, columns = header.shape
+    pixels = rows * columns * header.frames * header.bytes_allocated
+    if header.file.size > pixels + MAX_OVERHEAD_BYTES:
+        what = f"{header.file.size} bytes, where its pixels take {pixels}"
+        return Fault("oversized", what, "export the series again from its archive")
     return None
 
 
@@ -67,6 +87,8 @@ def _geometry_fault(header: Header) -> Fault | None:
     if not header.position_lps or not header.orientation:
         what = "ImagePositionPatient or ImageOrientationPatient is missing"
         return Fault("no-geometry", what, mend)
+    if max(header.spacing_mm) > MAX_SPACING_MM:
+        return Fault("bad-header", f"PixelSpacing is {max(header.spacing_mm):g} mm", mend)
     first, second = header.orientation[:3], header.orientation[3:]
     lengths = [sum(x * x for x in axis) for axis in (first, second)]
     product = sum(x * y for x, y in zip(first, second, strict=True))

@@ -1,87 +1,155 @@
 """DICOM pixels: the stored values of each slice, into one array."""
 
 import warnings
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable
 from hashlib import sha256
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Int16, Int32, Shaped
+from pydicom.dataset import Dataset
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
-from ctprep.sources.dicom_header import Header, read_dataset
+from ctprep.sources.dicom_decoder import DecodeError, decode_compressed
+from ctprep.sources.dicom_header import Header, headers_of, read_dataset
+from ctprep.sources.files import SourceFile
+from ctprep.sources.source import Found, changed_source
 from ctprep.store.errors import SourceError
 
+Stored = Int16[np.ndarray, "slice row column"] | Int32[np.ndarray, "slice row column"]
+Decode = Callable[[Header], Shaped[np.ndarray, "row column"]]
+MOST_BYTES_A_PIXEL = 4
+NATIVE_SYNTAXES = (
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+)
 
-def decode_stack(
-    slices: Sequence[Header],
-) -> tuple[Shaped[np.ndarray, "slice row column"], tuple[str, ...]]:
-    """Decode the slices of a stack one by one.
+
+def read_slices(found: Found) -> tuple[tuple[Header, ...], Stored, tuple[str, ...]]:
+    """Read every file of a series once: its header, its pixels and its hash are of the same bytes.
 
     Args:
-        slices: headers in reading order, of one shape.
+        found: of format `dicom`.
 
     Returns:
-        Stored values, before rescale; and the SHA-256 of every file.
+        The header of each slice; stored values, before rescale; the SHA-256 of each file.
 
     Raises:
-        SourceError: a slice cannot be decoded (`undecodable`).
+        SourceError: a slice cannot be decoded (`undecodable`), or is not what it was when it was
+            found (`changed`).
     """
-    # 16 unsigned bits do not fit the common case, and are rare.
-    dtype = np.int16 if all(header.fits_int16 for header in slices) else np.int32
-    stored = np.empty((len(slices), *slices[0].shape), dtype)
+    wanted: dict[int, list[tuple[int, int | None]]] = defaultdict(list)
+    for slot, (where, frame) in enumerate(found.frames):
+        wanted[where].append((slot, frame))
+    headers: list[Header] = [None] * len(found.frames)  # type: ignore[list-item]
+    stored: Stored | None = None
     hashes = []
-    for index, header in enumerate(slices):
-        content = header.path.read_bytes()
+    for number, file in enumerate(found.paths):
+        content = file.read_bytes()
         hashes.append(sha256(content).hexdigest())
-        pixels = decode_slice(header.path, content, header.shape)
-        _check_range(pixels, dtype, header.path)
-        stored[index] = pixels
-    return stored, tuple(hashes)
+        dataset = read_dataset(BytesIO(content))
+        if dataset is None:
+            raise changed_source()
+        frames = {header.frame: header for header in headers_of(file, dataset)}
+        decode = _decoder(dataset, content)
+        for slot, frame in wanted[number]:
+            header = frames.get(frame)
+            if header is None:
+                raise changed_source()
+            headers[slot] = header
+            if stored is None:
+                stored = np.empty((len(headers), *header.shape), np.int16)
+            stored = _wide_enough(stored, header)
+            stored[slot] = _checked(_decode(decode, header), stored, header)
+    if stored is None:
+        raise changed_source()
+    return tuple(headers), stored, tuple(hashes)
 
 
-def _check_range(
-    pixels: Shaped[np.ndarray, "row column"], dtype: type[np.signedinteger], path: Path
-) -> None:
+def decode_header(header: Header) -> Shaped[np.ndarray, "row column"]:
+    """Decode the pixels that a header describes.
+
+    Args:
+        header: of one slice.
+
+    Raises:
+        SourceError: they cannot be decoded (`undecodable`).
+    """
+    content = header.file.read_bytes()
+    dataset = read_dataset(BytesIO(content))
+    if dataset is None:
+        raise _undecodable(header.file, "it has no pixels")
+    return _decode(_decoder(dataset, content), header)
+
+
+def _wide_enough(stored: Stored, header: Header) -> Stored:
+    if header.shape != stored.shape[1:]:
+        raise changed_source()
+    # 16 unsigned bits do not fit the common case, and are rare.
+    return stored if header.fits_int16 else stored.astype(np.int32, copy=False)
+
+
+def _checked(
+    pixels: Shaped[np.ndarray, "row column"], stored: Stored, header: Header
+) -> Shaped[np.ndarray, "row column"]:
     low, high = int(pixels.min()), int(pixels.max())
-    limits = np.iinfo(dtype)
+    limits = np.iinfo(stored.dtype)
     # An assignment would wrap without an error.
     if low < limits.min or high > limits.max:
         raise SourceError(
-            f"the pixels of {path.name} run from {low} to {high}, beyond what its header says",
+            f"the pixels of {header.file.basename} run from {low} to {high}, "
+            "beyond what its header says",
             verdict="undecodable",
             mend="export the series again",
         )
+    return pixels
 
 
-def decode_slice(
-    path: Path, content: bytes, shape: tuple[int, int]
-) -> Shaped[np.ndarray, "row column"]:
-    """Decode the pixels of one file.
+def _decoder(dataset: Dataset, content: bytes) -> Decode:
+    """Prepare to decode the frames of one file; what is compressed is decompressed once."""
+    whole: list[Shaped[np.ndarray, "..."]] = []
 
-    Args:
-        path: its name, for the error.
-        content: its bytes.
-        shape: rows and columns the header promises.
+    def compressed(header: Header) -> Shaped[np.ndarray, "row column"]:
+        if not whole:
+            rows, columns = header.shape
+            pixels = decode_compressed(content, rows * columns * header.frames * MOST_BYTES_A_PIXEL)
+            whole.append(pixels if header.frames > 1 else pixels[None])
+        frame: Shaped[np.ndarray, "row column"] = whole[0][header.frame or 0]
+        return frame
 
-    Raises:
-        SourceError: the pixels cannot be decoded (`undecodable`).
-    """
-    dataset = read_dataset(BytesIO(content))
-    reason = "it has no pixels"
-    if dataset is not None:
+    def native(header: Header) -> Shaped[np.ndarray, "row column"]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            try:
-                pixels: Shaped[np.ndarray, "row column"] = dataset.pixel_array
-            except Exception as error:  # each decoder fails in its own way
-                reason = type(error).__name__
-            else:
-                if pixels.shape == shape:
-                    return pixels
-                reason = f"decoded to {pixels.shape}, the header says {shape}"
-    raise SourceError(
-        f"the pixels of {path.name} cannot be decoded: {reason}",
+            return pixel_array(dataset, index=header.frame or 0)
+
+    return native if dataset.file_meta.TransferSyntaxUID in NATIVE_SYNTAXES else compressed
+
+
+def _decode(decode: Decode, header: Header) -> Shaped[np.ndarray, "row column"]:
+    try:
+        pixels = decode(header)
+    except DecodeError as error:
+        raise _undecodable(header.file, str(error)) from error
+    except Exception as error:  # each decoder fails in its own way
+        raise _undecodable(header.file, type(error).__name__) from error
+    if pixels.shape != header.shape:
+        reason = f"decoded to {pixels.shape}, the header says {header.shape}"
+        raise _undecodable(header.file, reason)
+    return pixels
+
+
+def _undecodable(file: SourceFile, reason: str) -> SourceError:
+    return SourceError(
+        f"the pixels of {file.basename} cannot be decoded: {reason}",
         verdict="undecodable",
         mend="export the series again, uncompressed",
     )

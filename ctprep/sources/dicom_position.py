@@ -14,6 +14,8 @@ MAX_GAP_DEVIATION = 0.2
 """Share of the spacing by which a gap may differ: positions are rounded when written."""
 MAX_GRID_DEVIATION = 0.1
 """Share of the spacing by which a slice may lie off an even grid."""
+SAME_THICKNESS = 0.05
+"""Share by which the thickness of a slice may differ from another's, or from the spacing."""
 MAX_TILT_PIXELS = 0.5
 """How far a tilt may shift the last slice before it counts as one."""
 
@@ -39,16 +41,54 @@ def position_fault(slices: Sequence[Header]) -> Fault | None:
     if len(slices) < 2:
         return Fault("single-image", "one image alone forms no volume")
     gaps_mm = np.diff([along_normal(header) for header in slices])
-    if (gaps_mm < SAME_PLACE_MM).any():
-        count = int((gaps_mm < SAME_PLACE_MM).sum())
-        if len({header.temporal_position for header in slices}) > 1:
-            mend = "split the time points into series of their own"
+    is_same = gaps_mm < SAME_PLACE_MM
+    if is_same.any():
+        count = int(is_same.sum())
+        pairs = zip(slices, slices[1:], is_same, strict=False)
+        if any(same and one.times != other.times for one, other, same in pairs):
+            mend = "split the times into series of their own, or pass --tolerant to part them"
             return Fault(
                 "time-points", f"{count} slices lie where others do, at another time", mend
             )
         mend = "remove the copies, or pass --tolerant to drop those that are equal"
         return Fault("duplicate-position", f"{count} slices lie where another one does", mend)
     return _tilt_fault(slices) or _shift_fault(slices) or _spacing_fault(gaps_mm)
+
+
+def thickness_fault(slices: Sequence[Header]) -> tuple[Fault | None, str]:
+    """Find slices of several thicknesses in a stack.
+
+    Returns:
+        The fault, or None; and what to note where it is accepted.
+    """
+    known = sorted(header.thickness_mm for header in slices if header.thickness_mm)
+    if not known or known[-1] - known[0] <= SAME_THICKNESS * known[0]:
+        return None, ""
+    told = f"from {known[0]:g} to {known[-1]:g} mm"
+    mend = "split the series by slice thickness, or pass --tolerant to take it as it is"
+    fault = Fault("mixed-thickness", f"the slices are {told} thick", mend)
+    return fault, f"took slices {told} thick for one stack"
+
+
+def position_notes(slices: Sequence[Header]) -> tuple[str, ...]:
+    """Name what the spacing says about the slices, and no reason to refuse them.
+
+    Args:
+        slices: a checked stack.
+
+    Returns:
+        `overlapping-slices` where they are thicker than they lie apart, `gaps-between-slices`
+        where they are thinner.
+    """
+    thickness_mm = slices[0].thickness_mm
+    if not thickness_mm:
+        return ()
+    positions_mm = [along_normal(header) for header in slices]
+    spacing_mm = (positions_mm[-1] - positions_mm[0]) / (len(slices) - 1)
+    share = thickness_mm / spacing_mm
+    if abs(share - 1) <= SAME_THICKNESS:
+        return ()
+    return ("overlapping-slices" if share > 1 else "gaps-between-slices",)
 
 
 def _tilt_fault(slices: Sequence[Header]) -> Fault | None:

@@ -1,88 +1,160 @@
-"""DICOM series: headers grouped into candidate volumes."""
+"""DICOM series: the images of a series as candidate volumes."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from ctprep.sources.dicom import check_stack
-from ctprep.sources.dicom_header import Header
-from ctprep.sources.dicom_position import affine_ras
+from ctprep.sources.dicom_header import TIMES, Header
+from ctprep.sources.dicom_position import SAME_PLACE_MM, affine_ras, along_normal
+from ctprep.sources.files import SourceFile
+from ctprep.sources.header_index import series_of
 from ctprep.sources.original import geometry_of, peak_bytes
 from ctprep.sources.source import Found, Refused
 
-Key = tuple[str, str]
+SAME_COSINE = 2e-3
+"""How far the cosines of one plane may differ: writers round them, some to three digits."""
+SAME_SPACING = 1e-3
+"""Share by which the pixel spacing of one plane may differ."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Images that may form a volume, what sets them apart within their series, and what was done.
+
+    Images are in the order of their files and frames.
+    """
+
+    headers: tuple[Header, ...]
+    key: tuple[str, ...] = ()
+    mends: tuple[str, ...] = ()
+    verdicts: tuple[str, ...] = ()
 
 
 def find_series(
-    headers: Sequence[Header], source: Path, *, tolerant: bool
+    headers: Sequence[Header], *, owns_folder: bool, tolerant: bool
 ) -> Iterator[Found | Refused]:
-    """Group images by series, plane and pixel geometry, and check each group.
+    """Part the images of one series by plane and pixel geometry, and check each part.
 
     Args:
-        headers: of single CT slices with geometry.
-        source: folder that names are relative to.
+        headers: of CT slices with geometry, of one series.
+        owns_folder: whether a volume may be called by the folder of its first file.
         tolerant: whether to mend what can be mended.
 
     Yields:
-        One candidate or refusal a group; dropped copies are refused on their own.
+        One candidate or refusal a part; dropped copies are refused on their own.
     """
-    groups: dict[Key, list[Header]] = defaultdict(list)
+    parts = _by_geometry(sorted(headers, key=lambda header: header.place))
+    if tolerant:
+        parts = [piece for part in parts for piece in _split(part)]
+    met: dict[str, int] = defaultdict(int)
+    for part in parts:
+        first = part.headers[0].file
+        name = first.folder if owns_folder and len(parts) == 1 else first.name
+        met[name] += 1
+        # One multi-frame file may hold several stacks.
+        yield from _check(part, name if met[name] == 1 else f"{name}#{met[name]}", tolerant)
+
+
+def _by_geometry(headers: Sequence[Header]) -> list[_Part]:
+    groups: list[list[Header]] = []
     for header in headers:
-        groups[_series(header, source), _geometry(header)].append(header)
-    names = _names(groups, source)
-    parts: dict[str, int] = defaultdict(int)
-    for series, _ in groups:
-        parts[series] += 1
-    for key in sorted(groups, key=lambda key: names[key]):
-        group = groups[key]
-        slices, mends, fault = check_stack(group, tolerant=tolerant)
-        if fault is not None:
-            yield Refused(names[key], fault.verdict, fault.what, fault.mend, len(group))
-            continue
-        rows, columns = slices[0].shape
-        voxels = len(slices) * rows * columns
-        yield Found(
-            format="dicom",
-            paths=tuple(header.path for header in slices),
-            name=names[key],
-            key=key[0] if parts[key[0]] == 1 else "|".join(key),
-            patient_key=slices[0].patient_key or key[0],
-            peak_bytes=peak_bytes(voxels, 2 if all(h.fits_int16 for h in slices) else 4),
-            mends=mends,
-            geometry=geometry_of((len(slices), rows, columns), affine_ras(slices)),
-        )
-        kept = {header.path for header in slices}
-        for path in sorted(header.path for header in group if header.path not in kept):
-            yield Refused(
-                path.relative_to(source).as_posix(),
-                "duplicate-position",
-                "a copy of another slice, dropped",
-                "nothing to do",
-                1,
-            )
+        same = (group for group in groups if _same_plane(group[0], header))
+        group = next(same, None)
+        if group is None:
+            groups.append([header])
+        else:
+            group.append(header)
+    if len(groups) == 1:
+        return [_Part(tuple(headers))]
+    return [
+        _Part(tuple(group), (_geometry(group[0]),), verdicts=("mixed-planes",)) for group in groups
+    ]
 
 
-def _series(header: Header, source: Path) -> str:
-    # Without a series UID the folder is the best guess of what belongs together.
-    return header.series_uid or f"folder:{header.path.parent.relative_to(source).as_posix()}"
+def _same_plane(one: Header, other: Header) -> bool:
+    cosines = zip(one.orientation, other.orientation, strict=True)
+    spacings = zip(one.spacing_mm, other.spacing_mm, strict=True)
+    return (
+        one.shape == other.shape
+        and all(abs(a - b) <= SAME_COSINE for a, b in cosines)
+        and all(abs(a - b) <= SAME_SPACING * a for a, b in spacings)
+    )
 
 
 def _geometry(header: Header) -> str:
-    # Rounded, since writers differ in the last decimals within one series.
     cosines = ",".join(f"{round(x, 3) + 0.0:.3f}" for x in header.orientation)
     spacing = ",".join(f"{x:.4f}" for x in header.spacing_mm)
     return f"{cosines}|{header.shape[0]}x{header.shape[1]}|{spacing}"
 
 
-def _names(groups: dict[Key, list[Header]], source: Path) -> dict[Key, str]:
-    """Name a group by its folder or, where a folder holds several, by its first file."""
-    in_folder: dict[Path, int] = defaultdict(int)
-    for group in groups.values():
-        for folder in {header.path.parent for header in group}:
-            in_folder[folder] += 1
-    names = {}
-    for key, group in groups.items():
-        first = min(header.path for header in group)
-        alone = in_folder[first.parent] == 1
-        names[key] = (first.parent if alone else first).relative_to(source).as_posix()
-    return names
+def _split(part: _Part) -> list[_Part]:
+    """Part images of several kernels or points in time, as often as that is the fault."""
+    _, _, fault = check_stack(part.headers, tolerant=True)
+    groups: dict[str, list[Header]] = {}
+    if fault is not None and fault.verdict == "mixed-kernels":
+        groups = _group(part.headers, lambda header: header.kernel)
+    elif fault is not None and fault.verdict == "time-points":
+        groups = _by_time(part.headers)
+    if len(groups) < 2:
+        return [part]
+    what = "kernel" if fault is not None and fault.verdict == "mixed-kernels" else "time"
+    mend = f"parted {len(groups)} volumes of one series by their {what}"
+    pieces = [
+        _Part(tuple(group), (*part.key, key), (*part.mends, mend), part.verdicts)
+        for key, group in groups.items()
+    ]
+    return [small for piece in pieces for small in _split(piece)]
+
+
+def _group(headers: Sequence[Header], tell: Callable[[Header], str]) -> dict[str, list[Header]]:
+    groups: dict[str, list[Header]] = defaultdict(list)
+    for header in headers:
+        groups[tell(header)].append(header)
+    return groups
+
+
+def _by_time(headers: Sequence[Header]) -> dict[str, list[Header]]:
+    """Group by the first of the times in which no two images of a group lie at one place."""
+    for number in range(len(TIMES)):
+        groups = _group(headers, lambda header: header.times[number])  # noqa: B023, used at once
+        if len(groups) > 1 and all(_places(group) == len(group) for group in groups.values()):
+            return groups
+    return {}
+
+
+def _places(headers: Sequence[Header]) -> int:
+    return len({round(along_normal(header) / SAME_PLACE_MM) for header in headers})
+
+
+def _check(part: _Part, name: str, tolerant: bool) -> Iterator[Found | Refused]:
+    slices, mends, fault = check_stack(part.headers, tolerant=tolerant)
+    files = _files(part.headers)
+    if fault is not None:
+        yield Refused(name, fault.verdict, fault.what, fault.mend, len(files))
+        return
+    rows, columns = slices[0].shape
+    kept = _files(slices)
+    where = {file: number for number, file in enumerate(kept)}
+    series = series_of(slices[0])
+    yield Found(
+        format="dicom",
+        paths=kept,
+        name=name,
+        key="|".join((series, *part.key)),
+        patient_key=slices[0].patient_key or series,
+        peak_bytes=peak_bytes(
+            len(slices) * rows * columns, 2 if all(h.fits_int16 for h in slices) else 4
+        ),
+        mends=(*part.mends, *mends),
+        verdicts=part.verdicts,
+        frames=tuple((where[header.file], header.frame) for header in slices),
+        geometry=geometry_of((len(slices), rows, columns), affine_ras(slices)),
+    )
+    for file in sorted(set(files) - set(kept)):
+        what = "a copy of another slice, dropped"
+        yield Refused(file.name, "duplicate-position", what, "nothing to do", 1)
+
+
+def _files(headers: Sequence[Header]) -> tuple[SourceFile, ...]:
+    return tuple(dict.fromkeys(header.file for header in headers))

@@ -2,11 +2,15 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+from ctprep.sources.archives import OTHERS, Kind, archive_kind, list_members
 from ctprep.sources.dicom_file import fault_of
-from ctprep.sources.dicom_header import Header, looks_like_dicom, read_header
+from ctprep.sources.dicom_header import Header, looks_like_dicom, read_headers
 from ctprep.sources.dicom_series import find_series
+from ctprep.sources.files import SourceFile
+from ctprep.sources.header_index import HeaderIndex
 from ctprep.sources.nifti import SUFFIXES, find_image
 from ctprep.sources.npz import find_npz
 from ctprep.sources.source import Found, Refused
@@ -15,13 +19,20 @@ from ctprep.store.errors import SourceError
 START_BYTES = 360
 NIFTI_MAGIC = (b"n+1\0", b"n+2\0")
 NIFTI_MAGIC_OFFSETS = (344, 4)
+UNREADABLE_MEMBERS = {
+    "encrypted": ("it is encrypted", "pack the archive again without a password"),
+    "link": ("a link or a special file in an archive", "pack the archive with what it links to"),
+    "too-large": ("it unpacks to more than any scan", "nothing to do, unless it is a scan"),
+}
+Outcome = Found | Refused | Header
 
 
 def discover(source: Path, *, tolerant: bool = False) -> Iterator[Found | Refused]:
     """Find the candidate volumes of a source, reading headers only.
 
-    Single files come first, in the order of their names, then DICOM series in that of theirs:
-    the images of a series may lie anywhere, so all must have been seen.
+    Zip and tar archives are looked into, not unpacked. Single files come first, in the order of
+    their names, then DICOM series in that of their first files: the images of a series may lie
+    anywhere, so all must have been seen.
 
     Args:
         source: a folder, or one file.
@@ -33,22 +44,19 @@ def discover(source: Path, *, tolerant: bool = False) -> Iterator[Found | Refuse
     Raises:
         SourceError: the source is absent or holds no file.
     """
+    source = source.absolute()
     root = source if source.is_dir() else source.parent
-    headers: list[Header] = []
     empty = True
-    for path in _files(source):
-        empty = False
-        try:
-            outcome = _classify(path, root)
-        except SourceError as error:
-            outcome = Refused(_name(path, root), error.verdict, error.what, error.mend, 1)
-        except OSError as error:
-            what = f"the file cannot be read: {error.strerror}"
-            outcome = Refused(_name(path, root), "unreadable", what, "check its permissions", 1)
-        if isinstance(outcome, Header):
-            headers.append(outcome)
-        else:
-            yield outcome
+    with closing(HeaderIndex()) as index:
+        for path in _files(source):
+            empty = False
+            for outcome in _look(path, root):
+                if isinstance(outcome, Header):
+                    index.add(outcome)
+                else:
+                    yield outcome
+        for headers, owns_folder in index.series():
+            yield from find_series(headers, owns_folder=owns_folder, tolerant=tolerant)
     if empty:
         raise SourceError(
             "there is no file in the source",
@@ -56,7 +64,6 @@ def discover(source: Path, *, tolerant: bool = False) -> Iterator[Found | Refuse
             mend="name the folder or the file that holds the scans",
             where=source.name,
         )
-    yield from find_series(headers, root, tolerant=tolerant)
 
 
 def _files(source: Path) -> Iterator[Path]:
@@ -73,31 +80,78 @@ def _files(source: Path) -> Iterator[Path]:
                 yield Path(folder) / name
 
 
-def _classify(path: Path, root: Path) -> Found | Refused | Header:
-    name = _name(path, root)
+def _look(path: Path, root: Path) -> Iterator[Outcome]:
+    name = path.relative_to(root).as_posix()
+    refusal = _place_fault(path, root, name)
+    if refusal is not None:
+        yield refusal
+        return
+    kind = archive_kind(name)
+    if kind is not None:
+        yield from _look_into(path, kind, name)
+    else:
+        yield from _accounted(SourceFile(name, path))
+
+
+def _place_fault(path: Path, root: Path, name: str) -> Refused | None:
     if path.is_dir() or not path.resolve().is_relative_to(root.resolve()):
         what = "a link to another folder, or out of the source, is not followed"
         return Refused(name, "link", what, "name the place it leads to as a source", 1)
     if not path.is_file():
         return Refused(name, "not-a-scan", "not a regular file", "nothing to do", 1)
-    lower = path.name.lower()
+    return None
+
+
+def _look_into(path: Path, kind: Kind, name: str) -> Iterator[Outcome]:
+    try:
+        for member, reason in list_members(path, kind):
+            file = SourceFile(f"{name}/{member.name}", path, member)
+            if reason:
+                what, mend = UNREADABLE_MEMBERS[reason]
+                yield Refused(file.name, reason, what, mend, 1)
+            else:
+                yield from _accounted(file)
+    except SourceError as error:
+        yield Refused(name, error.verdict, error.what, error.mend, 1)
+    except OSError as error:
+        yield _unreadable(name, error)
+
+
+def _accounted(file: SourceFile) -> Iterator[Outcome]:
+    """Classify a file; one that cannot be read is refused."""
+    try:
+        yield from _classify(file)
+    except SourceError as error:
+        yield Refused(file.name, error.verdict, error.what, error.mend, 1)
+    except OSError as error:
+        yield _unreadable(file.name, error)
+
+
+def _unreadable(name: str, error: OSError) -> Refused:
+    what = f"the file cannot be read: {error.strerror or 'the system says no more'}"
+    return Refused(name, "unreadable", what, "check its permissions", 1)
+
+
+def _classify(file: SourceFile) -> tuple[Outcome, ...]:
+    lower = file.name.lower()
     for suffix, kind in SUFFIXES.items():
         if lower.endswith(suffix):
-            return find_image(path, kind, name, path.name[: -len(suffix)])
+            return (find_image(file, kind, file.basename[: -len(suffix)]),)
     if lower.endswith(".npz"):
-        return find_npz(path, name)
-    with path.open("rb") as file:
-        start = file.read(START_BYTES)
+        return (find_npz(file),)
+    if archive_kind(lower) or lower.endswith(OTHERS):
+        what = "an archive in an archive, or of a kind that cannot be read in place"
+        mend = "unpack it, or pack it as .zip, .tar or .tar.gz"
+        return (Refused(file.name, "archive", what, mend, 1),)
+    with file.open() as stream:
+        start = stream.read(START_BYTES)
     if any(start[at : at + 4] in NIFTI_MAGIC for at in NIFTI_MAGIC_OFFSETS):
-        return find_image(path, "nifti", name, path.name)
-    header = read_header(path) if looks_like_dicom(start) else None
-    if header is None:
-        return Refused(name, "not-a-scan", "no format of a scan", "nothing to do", 1)
-    fault = fault_of(header)
-    if fault is not None:
-        return Refused(name, fault.verdict, fault.what, fault.mend, 1)
-    return header
-
-
-def _name(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
+        return (find_image(file, "nifti", file.basename),)
+    headers = read_headers(file) if looks_like_dicom(start) else ()
+    if not headers:
+        return (Refused(file.name, "not-a-scan", "no format of a scan", "nothing to do", 1),)
+    fault = next((fault for fault in map(fault_of, headers) if fault is not None), None)
+    if fault is None:
+        return headers
+    # A file counts once, so a frame that is no slice refuses its whole object.
+    return (Refused(file.name, fault.verdict, fault.what, fault.mend, 1),)

@@ -1,14 +1,14 @@
 """NIfTI, NRRD and MetaImage: one file, one volume."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64, Shaped
 
-from ctprep.geometry import check_right_angles
+from ctprep.geometry import check_right_angles, check_spacing
 from ctprep.hu import decide_hu
-from ctprep.sources.attached import check_attached
+from ctprep.sources.attached import check_attached, check_header
+from ctprep.sources.files import SourceFile
 from ctprep.sources.itk import read_image, read_shape
 from ctprep.sources.nifti_header import read_nifti_header
 from ctprep.sources.nifti_voxels import read_voxels
@@ -28,13 +28,12 @@ SUFFIXES = {
 }
 
 
-def find_image(path: Path, kind: str, name: str, stem: str) -> Found:
+def find_image(file: SourceFile, kind: str, stem: str) -> Found:
     """Describe a file from its header.
 
     Args:
-        path: the file.
+        file: the file.
         kind: `nifti`, `nrrd` or `mha`.
-        name: the file, relative to the source.
         stem: its name without suffix.
 
     Raises:
@@ -42,13 +41,16 @@ def find_image(path: Path, kind: str, name: str, stem: str) -> Found:
     """
     geometry = None
     if kind == "nifti":
-        header = read_nifti_header(path)
+        header = read_nifti_header(file)
         slices, rows, columns = header.shape[::-1]
+        # The file's fastest axis x is the array's last.
         geometry = geometry_of((slices, rows, columns), header.affine_ras[:, [2, 1, 0, 3]])
         shape: tuple[int, ...] = header.shape
         bytes_a_voxel = max(header.dtype.itemsize, FLOAT32_BYTES)
     else:
-        shape, components, itemsize = read_shape(path)
+        with file.on_disk() as path:
+            check_header(path)
+            shape, components, itemsize = read_shape(path)
         bytes_a_voxel = max(itemsize, FLOAT32_BYTES)
         if len(shape) != 3 or components != 1:
             raise SourceError(
@@ -58,8 +60,8 @@ def find_image(path: Path, kind: str, name: str, stem: str) -> Found:
             )
     return Found(
         format=kind,
-        paths=(path,),
-        name=name,
+        paths=(file,),
+        name=file.name,
         key=stem,
         patient_key=stem,
         peak_bytes=peak_bytes(int(np.prod(shape)), bytes_a_voxel),
@@ -84,22 +86,25 @@ def read_nifti(
     Raises:
         SourceError: it is damaged, has no geometry, or is not HU.
     """
-    path = found.paths[0]
+    file = found.paths[0]
+    before = file.fingerprint()
     if found.format == "nifti":
-        stored, affine_ras = _nifti(path)
+        stored, affine_ras = _nifti(file)
     else:
-        shape, _, itemsize = read_shape(path)
-        check_attached(path, math.prod(shape) * itemsize)
-        image = read_image(path)  # keeps the voxels alive
+        with file.on_disk() as path:
+            shape, _, itemsize = read_shape(path)
+            check_attached(path, math.prod(shape) * itemsize)
+            image = read_image(path)  # keeps the voxels alive
         stored, affine_ras = image.voxels, image.affine_ras
+        check_spacing(affine_ras)
     hu, decision = decide_hu(stored, slope, intercept, hu_policy)
-    return read_of_file(found, hu, affine_ras, decision)
+    return read_of_file(found, hu, affine_ras, decision, before=before)
 
 
-def _nifti(path: Path) -> tuple[Shaped[np.ndarray, "z y x"], Float64[np.ndarray, "4 4"]]:
-    header = read_nifti_header(path)
+def _nifti(file: SourceFile) -> tuple[Shaped[np.ndarray, "z y x"], Float64[np.ndarray, "4 4"]]:
+    header = read_nifti_header(file)
     # The file's fastest axis x is the array's last.
     affine_ras = header.affine_ras[:, [2, 1, 0, 3]]
     placeholder = np.broadcast_to(np.int16(0), header.shape[::-1])
     check_right_angles(Volume(hu=placeholder, affine_ras=affine_ras))
-    return read_voxels(path, header), affine_ras
+    return read_voxels(file, header), affine_ras

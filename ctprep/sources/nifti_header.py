@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from gzip import BadGzipFile
-from io import SEEK_END, BufferedIOBase, BytesIO
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
 from nibabel.spatialimages import HeaderDataError
 
+from ctprep.geometry import check_spacing
+from ctprep.sources.files import SourceFile
 from ctprep.store.errors import NotFiniteError, SourceError
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -51,15 +53,17 @@ class NiftiHeader:
         return self.offset + math.prod(self.shape) * self.dtype.itemsize
 
 
-def open_unpacked(path: Path) -> BufferedIOBase:
+def open_unpacked(file: SourceFile) -> BufferedIOBase:
     """Open a file, unpacking it on the way where it is packed by gzip.
 
     Args:
-        path: the file.
+        file: the file.
     """
-    with path.open("rb") as file:
-        packed = file.read(2) == GZIP_MAGIC
-    return unpacker(path) if packed else path.open("rb")
+    with file.open() as stream:
+        packed = stream.read(2) == GZIP_MAGIC
+    if packed:
+        return unpacker(file.place if file.member is None else file.open())
+    return file.open()
 
 
 def unpacker(file: Path | BufferedIOBase) -> BufferedIOBase:
@@ -72,11 +76,11 @@ def unpacker(file: Path | BufferedIOBase) -> BufferedIOBase:
     return opened
 
 
-def read_nifti_header(path: Path) -> NiftiHeader:
+def read_nifti_header(source: SourceFile) -> NiftiHeader:
     """Read the header of a NIfTI-1 or NIfTI-2 file, compressed or not.
 
     Args:
-        path: the file.
+        source: the file.
 
     Raises:
         SourceError: `truncated`, `unreadable`, `not-a-volume`, `no-spacing`, `no-orientation`.
@@ -85,7 +89,7 @@ def read_nifti_header(path: Path) -> NiftiHeader:
         nifti1.h, "3D IMAGE (VOLUME) ORIENTATION AND LOCATION IN SPACE".
     """
     try:
-        with open_unpacked(path) as file:
+        with open_unpacked(source) as file:
             start = file.read(max(KINDS))
     except EOFError as error:
         raise damaged("the file ends within its header", "truncated") from error
@@ -95,10 +99,11 @@ def read_nifti_header(path: Path) -> NiftiHeader:
         size = int.from_bytes(start[:4], order)
         if size in KINDS and len(start) >= size:
             kind, magic = KINDS[size]
-            header = kind.from_fileobj(BytesIO(start), check=False)
+            # Not from the file: that would read the extensions, which are longer than `start`.
+            header = kind(start[:size], "<" if order == "little" else ">", check=False)
             if bytes(header["magic"].item())[:3] == magic:
                 parsed = _parse(header)
-                _check_size(path, parsed.nbytes)
+                _check_size(source, parsed.nbytes)
                 return parsed
     whole = len(start) >= min(KINDS)
     raise damaged("the file holds no whole NIfTI header", "unreadable" if whole else "truncated")
@@ -114,10 +119,10 @@ def damaged(what: str, verdict: str) -> SourceError:
     return SourceError(what, verdict=verdict, mend="fetch the file again")
 
 
-def _check_size(path: Path, promised: int) -> None:
-    with path.open("rb") as file:
-        packed = file.read(2) == GZIP_MAGIC
-        size = file.seek(0, SEEK_END)
+def _check_size(file: SourceFile, promised: int) -> None:
+    with file.open() as stream:
+        packed = stream.read(2) == GZIP_MAGIC
+    size = file.size
     # Before memory is asked for: a header can promise anything.
     possible = size * MAX_RATIO if packed else size
     if possible < promised:
@@ -186,6 +191,7 @@ def _affine(header: Any) -> Float64[np.ndarray, "4 4"]:  # noqa: ANN401
         )
     if not (np.abs(affine) < MAX_MM).all() or (np.abs(affine[:3, :3]).sum(axis=0) == 0).any():
         raise _no_spacing()
+    check_spacing(affine)
     return affine
 
 

@@ -2,11 +2,11 @@
 
 from gzip import GzipFile
 from io import BufferedIOBase
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Shaped
 
+from ctprep.sources.files import SourceFile
 from ctprep.sources.nifti_header import (
     NiftiHeader,
     UnpackError,
@@ -19,14 +19,14 @@ MAX_BEHIND = 1 << 20
 """Bytes behind the voxels that are read, for the checksum, before the file counts as a bomb."""
 
 
-def read_voxels(path: Path, header: NiftiHeader) -> Shaped[np.ndarray, "z y x"]:
+def read_voxels(file: SourceFile, header: NiftiHeader) -> Shaped[np.ndarray, "z y x"]:
     """Read the values of a file, scaled as its header says.
 
     Never more is unpacked than the header promises, and the checksum of a packed file is
     compared.
 
     Args:
-        path: the file, compressed by gzip or not.
+        file: the file, compressed by gzip or not.
         header: of the same file.
 
     Returns:
@@ -35,7 +35,7 @@ def read_voxels(path: Path, header: NiftiHeader) -> Shaped[np.ndarray, "z y x"]:
     Raises:
         SourceError: `truncated`, or `unreadable` where the checksum is wrong.
     """
-    stored = _read_stored(path, header)
+    stored = _read_stored(file, header)
     if header.slope == 1 and header.intercept == 0:
         return stored
     wide = np.float64 if stored.dtype == np.float64 else np.float32
@@ -45,11 +45,11 @@ def read_voxels(path: Path, header: NiftiHeader) -> Shaped[np.ndarray, "z y x"]:
     return scaled
 
 
-def _read_stored(path: Path, header: NiftiHeader) -> Shaped[np.ndarray, "z y x"]:
+def _read_stored(source: SourceFile, header: NiftiHeader) -> Shaped[np.ndarray, "z y x"]:
     # The file's fastest axis x is the array's last.
     stored = np.empty(header.shape[::-1], header.dtype)
     try:
-        with open_unpacked(path) as file:
+        with open_unpacked(source) as file:
             file.seek(header.offset)
             count = _fill(file, stored)
             # Reading to the end is what compares the checksum.

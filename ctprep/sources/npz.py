@@ -1,19 +1,30 @@
 """NPZ in the layout of RAD-ChestCT: an array alone, its geometry fixed by the data set."""
 
+import math
 import zipfile
 import zlib
-from pathlib import Path
+from io import BufferedIOBase, BytesIO
+from pathlib import PurePosixPath
+from tokenize import TokenError
 
 import numpy as np
 from jaxtyping import Shaped
 from numpy.lib import format as npy
 
 from ctprep.hu import decide_hu
+from ctprep.sources.files import SourceFile
+from ctprep.sources.nifti_header import MAX_RATIO
 from ctprep.sources.original import geometry_of, peak_bytes, read_of_file
 from ctprep.sources.source import Found, Read
 from ctprep.store.errors import SourceError
 
 MEMBER = "ct"
+# RuntimeError is what an encrypted archive raises, NotImplementedError an unknown compression.
+DAMAGES = (
+    *(zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError),
+    *(ValueError, TypeError, SyntaxError, TokenError, OverflowError),
+)
+"""What the libraries raise on damaged archives and array headers."""
 SPACING_MM = 0.8
 AFFINE_RAS = np.array(
     [
@@ -29,17 +40,16 @@ Source: Draelos et al. 2021, and the README of the data set (Zenodo 6406114).
 """
 
 
-def find_npz(path: Path, name: str) -> Found:
+def find_npz(file: SourceFile) -> Found:
     """Describe a file from the header of its array.
 
     Args:
-        path: the file.
-        name: the file, relative to the source.
+        file: the file.
 
     Raises:
         SourceError: it holds no volume called `ct`.
     """
-    shape, dtype = _header(path)
+    shape, dtype = _header(file)
     if len(shape) != 3 or min(shape) < 1 or dtype.kind not in "iuf":
         raise SourceError(
             f"an array of {dtype} and shape {shape} is no volume",
@@ -48,10 +58,10 @@ def find_npz(path: Path, name: str) -> Found:
         )
     return Found(
         format="npz",
-        paths=(path,),
-        name=name,
-        key=path.stem,
-        patient_key=path.stem,
+        paths=(file,),
+        name=file.name,
+        key=PurePosixPath(file.name).stem,
+        patient_key=PurePosixPath(file.name).stem,
         peak_bytes=peak_bytes(int(np.prod(shape)), dtype.itemsize),
         geometry=geometry_of((shape[0], shape[1], shape[2]), AFFINE_RAS),
     )
@@ -67,17 +77,24 @@ def read_npz(found: Found, *, hu_policy: str) -> Read:
     Raises:
         SourceError: it is damaged, or not HU.
     """
-    path = found.paths[0]
-    hu, decision = decide_hu(_load(path), 1, 0, hu_policy)
-    return read_of_file(found, hu, AFFINE_RAS.copy(), decision)
+    file = found.paths[0]
+    before = file.fingerprint()
+    hu, decision = decide_hu(_load(file), 1, 0, hu_policy)
+    return read_of_file(found, hu, AFFINE_RAS.copy(), decision, before=before)
 
 
-def _header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
+def _header(file: SourceFile) -> tuple[tuple[int, ...], np.dtype]:
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(f"{MEMBER}.npy") as member:
+        with (
+            _seekable(file) as stream,
+            zipfile.ZipFile(stream) as archive,
+            archive.open(f"{MEMBER}.npy") as member,
+        ):
             version = npy.read_magic(member)
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, _, dtype = read(member)
+            promised = member.tell() + math.prod(shape) * dtype.itemsize
+            _check_size(archive.getinfo(member.name), file, promised)
             return shape, dtype
     except KeyError as error:
         raise SourceError(
@@ -85,18 +102,31 @@ def _header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
             verdict="not-a-scan",
             mend="save the volume under the key `ct`, or leave the file out",
         ) from error
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, zlib.error) as error:
+    except DAMAGES as error:
         raise _damaged() from error
 
 
-def _load(path: Path) -> Shaped[np.ndarray, "slice row column"]:
+def _check_size(info: zipfile.ZipInfo, file: SourceFile, promised: int) -> None:
+    """Compare what is promised with what can be there, before memory is asked for."""
+    ratio = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: MAX_RATIO}.get(info.compress_type, 0)
+    possible = min(info.compress_size, file.size) * ratio
+    if not 0 <= promised <= min(info.file_size, possible):
+        raise _damaged()
+
+
+def _load(file: SourceFile) -> Shaped[np.ndarray, "slice row column"]:
     try:
         # Never unpickle: an object array would run code.
-        with np.load(path, allow_pickle=False) as archive:
+        with _seekable(file) as stream, np.load(stream, allow_pickle=False) as archive:
             voxels: Shaped[np.ndarray, "slice row column"] = archive[MEMBER]
-    except (KeyError, zipfile.BadZipFile, ValueError, OSError, EOFError, zlib.error) as error:
+    except (KeyError, *DAMAGES) as error:
         raise _damaged() from error
     return voxels
+
+
+def _seekable(file: SourceFile) -> BufferedIOBase:
+    # The directory of a zip is at its end: in an archive each way back would unpack it again.
+    return file.open() if file.member is None else BytesIO(file.read_bytes())
 
 
 def _damaged() -> SourceError:

@@ -2,14 +2,21 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from ctprep.hu_histogram import measure_tissues, sample
+from ctprep.orientation import nearest_world_axes
 from ctprep.sources.dicom import read_dicom
 from ctprep.sources.nifti import read_nifti
 from ctprep.sources.npz import read_npz
 from ctprep.sources.source import Found, Read
 from ctprep.store.errors import SourceError, located
+from ctprep.volume import Volume
 
 NOT_A_CHEST = "not-a-chest"
+UNUSUAL_EXTENT = "unusual-extent"
+CHEST_MM = ((150, 800), (120, 800), (120, 800))
+"""Least and most that a scan of a chest spans to the left, to the back and to the head."""
 
 
 def read(
@@ -43,9 +50,19 @@ def read(
                 f"a file cannot be read: {error.strerror}",
                 mend="check that it is still there, and its permissions",
             ) from error
-    if measure_tissues(sample(scan.volume.hu)).shows_chest:
-        return scan
-    return replace(scan, verdicts=(*scan.verdicts, NOT_A_CHEST))
+    doubts = {
+        NOT_A_CHEST: not measure_tissues(sample(scan.volume.hu)).shows_chest,
+        UNUSUAL_EXTENT: not _spans_a_chest(scan.volume),
+    }
+    return replace(
+        scan, verdicts=(*scan.verdicts, *(name for name, holds in doubts.items() if holds))
+    )
+
+
+def _spans_a_chest(volume: Volume) -> bool:
+    extent_mm = np.multiply(volume.hu.shape, volume.spacing_mm)
+    by_world = dict(zip(nearest_world_axes(volume.affine_ras).tolist(), extent_mm, strict=True))
+    return all(low <= by_world[axis] <= high for axis, (low, high) in enumerate(CHEST_MM))
 
 
 def _read(

@@ -1,9 +1,10 @@
 """What a source reader says: a scan was found, a file was refused, a scan was read."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from ctprep.sources.files import SourceFile
 from ctprep.store.attributes import HuDecision, OriginalGeometry
+from ctprep.store.errors import SourceError
 from ctprep.volume import Volume
 
 
@@ -13,22 +14,27 @@ class Found:
 
     Args:
         format: `dicom`, `nifti`, `npz`, `nrrd` or `mha`.
-        paths: its files, in reading order.
+        paths: its files, each once, in reading order.
         name: where it lies, relative to the source; holds no header text.
         key: what identifies it; personal, so it is never logged or stored.
         patient_key: what identifies the patient; never logged or stored.
         peak_bytes: memory to read and resample it, estimated from the header.
         mends: what was put right, in words.
+        verdicts: warnings that do not refuse the scan.
+        frames: of a DICOM series, the file (its place in `paths`) and the frame of each slice;
+            the frame is None where the file is one image.
         geometry: sampling of the source, as its header tells it; None where it does not.
     """
 
     format: str
-    paths: tuple[Path, ...]
+    paths: tuple[SourceFile, ...]
     name: str
     key: str = field(repr=False)
     patient_key: str = field(repr=False)
     peak_bytes: int
     mends: tuple[str, ...] = ()
+    verdicts: tuple[str, ...] = ()
+    frames: tuple[tuple[int, int | None], ...] = ()
     geometry: OriginalGeometry | None = None
 
 
@@ -72,3 +78,12 @@ class Read:
     source_sha256: tuple[str, ...]
     verdicts: tuple[str, ...] = ()
     mends: tuple[str, ...] = ()
+
+
+def changed_source() -> SourceError:
+    """Give the error of a source that is written to while it is read."""
+    return SourceError(
+        "a file changed since it was found",
+        verdict="changed",
+        mend="run again while nothing else writes to the source",
+    )

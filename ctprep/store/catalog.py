@@ -100,9 +100,10 @@ def read_catalog(path: Path) -> pa.Table:
     """
     try:
         table = pq.read_table(path)
+        table.validate(full=True)
     except FileNotFoundError as error:
         raise StoreError("the store has no catalog", mend=_MEND, where=path.parent.name) from error
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise StoreError("the catalog is damaged", mend=_MEND, where=path.parent.name) from error
     if not table.schema.equals(CATALOG_SCHEMA):
         raise StoreError("the catalog has other columns", mend=_MEND, where=path.parent.name)

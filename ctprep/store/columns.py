@@ -15,6 +15,9 @@ from ctprep.store.errors import TableError
 
 SCAN_ID_PATTERN = r"^[a-z0-9_-][a-z0-9._-]{0,127}$"
 FAULTS_SHOWN = 8
+MOST_TABLE_BYTES = 4 << 30
+"""Of a table in memory; the reports of a million scans take less."""
+ROWS_A_BATCH = 1024
 _VOLUME_SUFFIX = re.compile(r"(\.nii\.gz|\.nii|\.npz|\.nrrd|\.mha)$", re.IGNORECASE)
 
 
@@ -50,21 +53,44 @@ def read_text_table(path: Path) -> pa.Table:
     """
     if not path.is_file():
         raise TableError("there is no such table", mend="check the path", where=path.name)
-    if path.suffix.lower() == ".parquet":
-        try:
-            table = pq.read_table(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise TableError(
-                f"not a Parquet file: {_reason(error)}", mend="write it again", where=path.name
-            ) from error
-    else:
-        table = _read_csv(path)
+    table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
     repeated = [name for name, count in Counter(table.column_names).items() if count > 1]
     if repeated:
         raise TableError(
             f"column {repeated[0]!r} appears twice", mend="keep one of them", where=path.name
         )
     return table
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    try:
+        with pq.ParquetFile(path) as file:
+            rows, size = file.metadata.num_rows, 0
+            _check_size(path, rows)
+            batches = []
+            # A page may unpack to thousands of times its size, so the sum is watched.
+            for batch in file.iter_batches(ROWS_A_BATCH):
+                size += batch.nbytes
+                _check_size(path, size)
+                batches.append(batch)
+            table = pa.Table.from_batches(batches, file.schema_arrow)
+        # Text of a damaged file need not be UTF-8, nor need the names.
+        table.validate(full=True)
+        list(table.column_names)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise TableError(
+            f"not a Parquet file: {_reason(error)}", mend="write it again", where=path.name
+        ) from error
+    return table
+
+
+def _check_size(path: Path, size: int) -> None:
+    if size > MOST_TABLE_BYTES:
+        raise TableError(
+            f"the table is larger than {MOST_TABLE_BYTES >> 30} GiB",
+            mend="split it, or leave columns out",
+            where=path.name,
+        )
 
 
 def _read_csv(path: Path) -> pa.Table:
@@ -80,7 +106,7 @@ def _read_csv(path: Path) -> pa.Table:
         return pa_csv.read_csv(
             path, read_options=read, parse_options=parse, convert_options=convert
         )
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise TableError(
             f"not a CSV table in UTF-8: {_reason(error)}",
             mend="save it as comma-separated UTF-8 with a header line",
@@ -91,7 +117,7 @@ def _read_csv(path: Path) -> pa.Table:
 def _reason(error: BaseException) -> str:
     # Arrow quotes the offending row, which may hold report text: take only known phrases.
     known = re.search(
-        r"Expected \d+ columns, got \d+|Empty CSV file|invalid UTF-?8 data",
+        r"Expected \d+ columns, got \d+|Empty CSV file|invalid UTF-?8 data|'utf-8' codec",
         str(error),
         re.IGNORECASE,
     )

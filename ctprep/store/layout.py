@@ -222,10 +222,11 @@ def parse_array(document: dict[str, Any]) -> ArrayLayout:
             and sharding.get("index_location", "end") == "end"
             and [index_codec["name"] for index_codec in sharding["index_codecs"]]
             == ["bytes", "crc32c"]
+            and all(type(size) is int and size > 0 for size in (*shape, *inner))
             and (checksums is None or len(checksums) == shape[0] // inner[0])
         )
         fill_value = int(document["fill_value"])
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise StoreError("its array's zarr.json is not one of ours", mend=_MEND) from error
     if not known:
         raise StoreError("its array is laid out in a way we cannot read fast", mend=_MEND)

@@ -47,7 +47,7 @@ def read_volume(
     """
     with located(volume.name):
         layout = read_layout(volume)
-        voxels = np.empty(layout.shape, DTYPE[layout.kind]) if out is None else out
+        voxels = _allocated(layout) if out is None else out
         _check_out(voxels, layout)
         try:
             shard = (volume / ARRAY / SHARD).read_bytes()
@@ -66,6 +66,15 @@ def read_volume(
             with ThreadPoolExecutor(threads) as executor:
                 list(executor.map(fill, range(layout.chunks)))
     return voxels
+
+
+def _allocated(layout: ArrayLayout) -> Shaped[np.ndarray, "slice row column"]:
+    try:
+        return np.empty(layout.shape, DTYPE[layout.kind])
+    except (MemoryError, ValueError) as error:
+        raise StoreError(
+            f"no memory for a volume of {layout.shape}", mend="check the grid of the store"
+        ) from error
 
 
 def _fill(

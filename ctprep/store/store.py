@@ -30,7 +30,7 @@ from ctprep.store.layout import (
     group_document,
     volume_document,
 )
-from ctprep.store.reader import read_volume
+from ctprep.store.reader import read_layout, read_volume
 from ctprep.store.shard import checksum, join_chunks
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -188,13 +188,27 @@ class VolumeStore:
         """
         before = self._identity(scan_id)
         try:
-            return read_volume(self._existing(scan_id), out=out, threads=threads)
+            return self._read(scan_id, out, threads)
         except StoreError:
             # A writer may have put a new volume in place between two of our reads.
             time.sleep(REPLACED_WAIT_S)
             if self._identity(scan_id) == before:
                 raise
-            return read_volume(self._existing(scan_id), out=out, threads=threads)
+            return self._read(scan_id, out, threads)
+
+    def _read(
+        self, scan_id: str, out: Shaped[np.ndarray, "slice row column"] | None, threads: int
+    ) -> Shaped[np.ndarray, "slice row column"]:
+        volume = self._existing(scan_id)
+        with located(scan_id):
+            shape = read_layout(volume).shape
+            # Before memory is asked for: a damaged shape may be any.
+            if shape != self.attributes.grid.shape:
+                raise StoreError(
+                    f"its array is of shape {shape}, the store's grid {self.attributes.grid.shape}",
+                    mend="the volume is damaged: make it again",
+                )
+        return read_volume(volume, out=out, threads=threads)
 
     def read_attributes(self, scan_id: str) -> VolumeAttributes:
         """Read what a volume says about itself.

@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from ctprep.fingerprints import Fingerprints, fingerprint_files, hash_files
+from ctprep.sources.files import SourceFile
 from ctprep.store.errors import SourceError
+
+
+def _files(*paths: Path) -> list[SourceFile]:
+    return [SourceFile(path.name, path) for path in paths]
 
 
 def test_a_change_of_size_or_time_changes_the_fingerprint(tmp_path: Path) -> None:
@@ -15,14 +20,14 @@ def test_a_change_of_size_or_time_changes_the_fingerprint(tmp_path: Path) -> Non
     a, b = tmp_path / "a", tmp_path / "b"
     a.write_bytes(b"one")
     b.write_bytes(b"two")
-    before = fingerprint_files([a, b])
+    before = fingerprint_files(_files(a, b))
 
-    assert fingerprint_files([b, a]) == before
+    assert fingerprint_files(_files(b, a)) == before
     os.utime(a, ns=(1, 1))
-    touched = fingerprint_files([a, b])
+    touched = fingerprint_files(_files(a, b))
     assert touched != before
     b.write_bytes(b"longer")
-    assert fingerprint_files([a, b]) not in (before, touched)
+    assert fingerprint_files(_files(a, b)) not in (before, touched)
 
 
 def test_what_was_remembered_matches_in_the_next_run(tmp_path: Path) -> None:
@@ -59,8 +64,8 @@ def test_hashes_are_sha256_in_the_order_given(tmp_path: Path) -> None:
     b.write_bytes(b"two")
     expected = tuple(hashlib.sha256(content).hexdigest() for content in (b"two", b"one"))
 
-    assert hash_files([b, a]) == expected
+    assert hash_files(_files(b, a)) == expected
     with pytest.raises(SourceError, match="No such file"):
-        hash_files([tmp_path / "gone"])
+        hash_files(_files(tmp_path / "gone"))
     with pytest.raises(SourceError, match="No such file"):
-        fingerprint_files([tmp_path / "gone"])
+        fingerprint_files(_files(tmp_path / "gone"))

@@ -82,7 +82,7 @@ def test_padding_becomes_air_whatever_is_decided() -> None:
     stored = (_chest() + 1024).astype(np.int16)
     stored[:, :8] = -2000
 
-    got, decision = decide_hu(stored, 1, -1024, "auto", padding=-2000)
+    got, decision = decide_hu(stored, 1, -1024, "auto", padding=[(-2000, -2000)] * len(stored))
 
     assert decision.decision == "rescaled"
     assert (got[:, :8] == PAD_HU).all()
@@ -124,6 +124,6 @@ def test_padding_that_reads_as_tissue_is_no_padding() -> None:
     """HU written back under the old tags: a padding value of 0 would turn water into air."""
     stored = np.where(np.arange(2 * 40 * 40) % 3 == 0, 0, -850).reshape(2, 40, 40).astype(np.int16)
 
-    got, _ = decide_hu(stored, 1, 0, "already", padding=0)
+    got, _ = decide_hu(stored, 1, 0, "already", padding=[(0, 0)] * len(stored))
 
     np.testing.assert_array_equal(got, stored)

@@ -93,6 +93,120 @@ def test_two_points_in_time(series: Path) -> None:
     assert _outcomes(series) == ([], ["time-points"])
 
 
+def test_points_in_time_are_parted_on_request(series: Path, tiny) -> None:
+    """Two volumes of one series, each named, keyed and read on its own."""
+    for path in sorted(series.iterdir()):
+        copy = _copy(path, SOPInstanceUID=generate_uid(), AcquisitionNumber=2)
+        dataset = pydicom.dcmread(copy)
+        dataset.PixelData = (dataset.pixel_array + 5).tobytes()
+        dataset.save_as(copy)
+
+    found, refused = _outcomes(series, tolerant=True)
+
+    assert refused == []
+    assert len({scan.key for scan in found}) == len({scan.name for scan in found}) == 2
+    first, second = (read(scan, tolerant=True) for scan in found)
+    assert first.mends == second.mends == ("parted 2 volumes of one series by their time",)
+    assert sorted(np.unique(first.volume.hu.astype(int) - second.volume.hu)) in ([-5], [5])
+
+
+def test_kernels_are_parted_on_request(series: Path) -> None:
+    """As two reconstructions of the same places."""
+    for path in sorted(series.iterdir()):
+        _copy(path, SOPInstanceUID=generate_uid(), ConvolutionKernel="B70f")
+
+    found, refused = _outcomes(series, tolerant=True)
+
+    assert refused == []
+    assert [len(scan.paths) for scan in found] == [SLICES, SLICES]
+    assert {dict(read(scan, tolerant=True).acquisition).get("ConvolutionKernel") for scan in found}
+    assert found[0].mends == ("parted 2 volumes of one series by their kernel",)
+
+
+def test_two_thicknesses(series: Path) -> None:
+    """Evenly spaced slices of two thicknesses are a stack on request alone."""
+
+    def thicken(dataset: pydicom.Dataset, index: int) -> None:
+        dataset.SliceThickness = 8 if index > SLICES // 2 else 4
+
+    _edit(series, thicken)
+
+    assert _outcomes(series) == ([], ["mixed-thickness"])
+    (found,), refused = _outcomes(series, tolerant=True)
+    assert refused == []
+    assert read(found, tolerant=True).mends == ("took slices from 4 to 8 mm thick for one stack",)
+
+
+@pytest.mark.parametrize(
+    ("thickness_mm", "note"),
+    [(8, ("overlapping-slices",)), (1, ("gaps-between-slices",)), (4, ()), (None, ())],
+)
+def test_thickness_is_told_where_it_is_not_the_spacing(series: Path, thickness_mm, note) -> None:
+    """Thick slices that overlap and thin ones that leave gaps are stored, and say so."""
+
+    def change(dataset: pydicom.Dataset, _: int) -> None:
+        dataset.SliceThickness = thickness_mm
+
+    _edit(series, change)
+    (found,), _ = _outcomes(series)
+
+    told = set(read(found).verdicts)
+    assert told & {"overlapping-slices", "gaps-between-slices"} == set(note)
+
+
+def test_cosines_on_a_rounding_edge_are_one_plane(series: Path) -> None:
+    """Digits that round to either side of a half do not part a series."""
+
+    def tilt(dataset: pydicom.Dataset, index: int) -> None:
+        sine = 0.0004999 if index % 2 else 0.0005001
+        dataset.ImageOrientationPatient = [1, sine, 0, -sine, 1, 0]
+
+    _edit(series, tilt)
+
+    (found,), refused = _outcomes(series)
+    assert (len(found.paths), refused) == (SLICES, [])
+
+
+@pytest.mark.parametrize(
+    ("elements", "verdict"),
+    [
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "not-grayscale"),
+        ({"ModalityLUTSequence": [pydicom.Dataset()]}, "modality-lut"),
+        ({"RescaleType": "HU_MOD"}, "not-hu"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE", "DOSE INFO"]}, "dose-page"),
+        ({"PixelSpacing": [1e6, 1e6]}, "bad-header"),
+        ({"Private": None, "EncapsulatedDocument": b"0" * 80_000_000}, "oversized"),
+    ],
+)
+def test_what_no_slice_says(series: Path, elements: dict[str, object], verdict: str) -> None:
+    """One image that cannot be a slice is refused, and its place is missing."""
+    path = sorted(series.iterdir())[0]
+    _copy(path, **{name: value for name, value in elements.items() if value is not None})
+    path.unlink()
+
+    found, refused = _outcomes(series)
+    assert (len(found), refused) == (1, [verdict])
+
+
+def test_padding_may_be_a_range_and_differ_between_slices(series: Path) -> None:
+    """PixelPaddingRangeLimit, signed and unsigned: marked air is -1024 HU, tissue stays."""
+
+    def pad(dataset: pydicom.Dataset, index: int) -> None:
+        pixels = dataset.pixel_array.copy()
+        pixels[0, :3] = (7, 8, 9) if index % 2 else 30
+        dataset.PixelData = pixels.tobytes()
+        dataset.add_new("PixelPaddingValue", "US", 7 if index % 2 else 30)
+        if index % 2:
+            dataset.add_new("PixelPaddingRangeLimit", "US", 8)
+
+    _edit(series, pad)
+    (found,), _ = _outcomes(series)
+
+    hu = read(found).volume.hu
+    assert hu[1::2, 0, :3].tolist() == [[-1024, -1024, -1015]] * (SLICES // 2)
+    assert hu[::2, 0, :3].tolist() == [[-1024] * 3] * (SLICES // 2)
+
+
 def test_text_in_the_pixels(series: Path) -> None:
     """Every file is refused on its own: the text may name the patient."""
 
