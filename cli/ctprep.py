@@ -8,6 +8,7 @@ import typer
 
 from cli.errors import EXIT_REFUSALS, mendable
 from cli.items import show_items
+from cli.look import doctor, export, inspect, preview, stats
 from cli.options import (
     DryRun,
     Json,
@@ -227,6 +228,13 @@ def phantom(
             typer.echo(json.dumps({"scans": count, "folder": str(out)}))
         else:
             typer.echo(f"wrote {count} scans of {patients} patients to {out}")
+
+
+app.command()(inspect)
+app.command()(preview)
+app.command()(export)
+app.command()(stats)
+app.command()(doctor)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import SimpleITK
-from jaxtyping import Float64, Int16
+from jaxtyping import Float32, Float64, Shaped
 
 from ctprep.orientation import nearest_world_axes
 from ctprep.store.attributes import PAD_HU
@@ -33,7 +33,6 @@ def onto_axes(volume: Volume) -> Volume:
         SourceError: `too-large`.
     """
     affine_ras, shape = enclosing_grid(volume)
-    # Index to index, so that no world convention of the image library is involved.
     index_map = np.linalg.inv(volume.affine_ras) @ affine_ras
     if math.prod(shape) > max(FEW_VOXELS, MAX_GROWTH * volume.hu.size):
         raise SourceError(
@@ -41,12 +40,38 @@ def onto_axes(volume: Volume) -> Volume:
             verdict="too-large",
             mend="reconstruct along the axes of the patient, or leave it out",
         )
-    source = ITK.GetImageFromArray(np.ascontiguousarray(volume.hu))
-    hu = np.empty(shape, np.int16)
+    hu = resample_linear(volume.hu, index_map, shape, fill=PAD_HU)
+    return Volume(hu=hu, affine_ras=affine_ras)
+
+
+def resample_linear(
+    voxels: Shaped[np.ndarray, "slice row column"],
+    index_map: Float64[np.ndarray, "4 4"],
+    shape: tuple[int, int, int],
+    *,
+    fill: int,
+) -> Shaped[np.ndarray, "new_slice new_row new_column"]:
+    """Resample trilinearly at any affine map of indices.
+
+    Args:
+        voxels: of an integer type.
+        index_map: index of a new voxel to that of an old one, so that no world convention of the
+            image library is involved.
+        shape: of the result.
+        fill: value of voxels whose center lies outside every old voxel; in the outer half of an
+            old voxel at the border its value holds.
+
+    Returns:
+        The new voxels, of the type of the old, rounded.
+    """
+    source = ITK.GetImageFromArray(np.ascontiguousarray(voxels))
+    resampled = np.empty(shape, voxels.dtype)
     for first in range(0, shape[0], SLAB):
         last = min(first + SLAB, shape[0])
-        hu[first:last] = _resample_slab(source, index_map, first, (last - first, *shape[1:]))
-    return Volume(hu=hu, affine_ras=affine_ras)
+        slab = _resample_slab(source, index_map, first, (last - first, *shape[1:]), fill)
+        np.rint(slab, out=slab)
+        resampled[first:last] = slab
+    return resampled
 
 
 def enclosing_grid(volume: Volume) -> tuple[Float64[np.ndarray, "4 4"], tuple[int, int, int]]:
@@ -80,7 +105,8 @@ def _resample_slab(
     index_map: Float64[np.ndarray, "4 4"],
     first: int,
     shape: tuple[int, int, int],
-) -> Int16[np.ndarray, "slice row column"]:
+    fill: int,
+) -> Float32[np.ndarray, "slice row column"]:
     # The library orders axes (column, row, slice).
     matrix = index_map[:3, :3][::-1, ::-1]
     offset = (index_map[:3, 3] + index_map[:3, 0] * first)[::-1]
@@ -91,11 +117,9 @@ def _resample_slab(
     resampler.SetSize(shape[::-1])
     resampler.SetTransform(transform)
     resampler.SetInterpolator(ITK.sitkLinear)
-    resampler.SetDefaultPixelValue(float(PAD_HU))
+    resampler.SetDefaultPixelValue(float(fill))
     # Straight to int16 it would truncate.
     resampler.SetOutputPixelType(ITK.sitkFloat32)
-    slab = resampler.Execute(source)
-    # The view dangles once its image is gone, so `slab` must outlive it.
-    view = ITK.GetArrayViewFromImage(slab)
-    rounded: Int16[np.ndarray, "slice row column"] = np.rint(view).astype(np.int16)
-    return rounded
+    slab: Float32[np.ndarray, "slice row column"]
+    slab = ITK.GetArrayFromImage(resampler.Execute(source))
+    return slab

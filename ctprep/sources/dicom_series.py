@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from ctprep.sources.dicom import check_stack
 from ctprep.sources.dicom_header import TIMES, Header
-from ctprep.sources.dicom_position import SAME_PLACE_MM, along_normal
+from ctprep.sources.dicom_position import SAME_PLACE_MM, affine_ras, along_normal
 from ctprep.sources.files import SourceFile
 from ctprep.sources.header_index import series_of
-from ctprep.sources.original import peak_bytes
+from ctprep.sources.original import geometry_of, peak_bytes
 from ctprep.sources.source import Found, Refused
 
 SAME_COSINE = 2e-3
@@ -149,6 +149,7 @@ def _check(part: _Part, name: str, tolerant: bool) -> Iterator[Found | Refused]:
         mends=(*part.mends, *mends),
         verdicts=part.verdicts,
         frames=tuple((where[header.file], header.frame) for header in slices),
+        geometry=geometry_of((len(slices), rows, columns), affine_ras(slices)),
     )
     for file in sorted(set(files) - set(kept)):
         what = "a copy of another slice, dropped"

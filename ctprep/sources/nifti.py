@@ -12,7 +12,7 @@ from ctprep.sources.files import SourceFile
 from ctprep.sources.itk import read_image, read_shape
 from ctprep.sources.nifti_header import read_nifti_header
 from ctprep.sources.nifti_voxels import read_voxels
-from ctprep.sources.original import peak_bytes, read_of_file
+from ctprep.sources.original import geometry_of, peak_bytes, read_of_file
 from ctprep.sources.source import Found, Read
 from ctprep.store.errors import SourceError
 from ctprep.volume import Volume
@@ -39,8 +39,12 @@ def find_image(file: SourceFile, kind: str, stem: str) -> Found:
     Raises:
         SourceError: it holds no single volume with a geometry.
     """
+    geometry = None
     if kind == "nifti":
         header = read_nifti_header(file)
+        slices, rows, columns = header.shape[::-1]
+        # The file's fastest axis x is the array's last.
+        geometry = geometry_of((slices, rows, columns), header.affine_ras[:, [2, 1, 0, 3]])
         shape: tuple[int, ...] = header.shape
         bytes_a_voxel = max(header.dtype.itemsize, FLOAT32_BYTES)
     else:
@@ -61,6 +65,7 @@ def find_image(file: SourceFile, kind: str, stem: str) -> Found:
         key=stem,
         patient_key=stem,
         peak_bytes=peak_bytes(int(np.prod(shape)), bytes_a_voxel),
+        geometry=geometry,
     )
 
 

@@ -14,7 +14,7 @@ from numpy.lib import format as npy
 from ctprep.hu import decide_hu
 from ctprep.sources.files import SourceFile
 from ctprep.sources.nifti_header import MAX_RATIO
-from ctprep.sources.original import peak_bytes, read_of_file
+from ctprep.sources.original import geometry_of, peak_bytes, read_of_file
 from ctprep.sources.source import Found, Read
 from ctprep.store.errors import SourceError
 
@@ -63,6 +63,7 @@ def find_npz(file: SourceFile) -> Found:
         key=PurePosixPath(file.name).stem,
         patient_key=PurePosixPath(file.name).stem,
         peak_bytes=peak_bytes(int(np.prod(shape)), dtype.itemsize),
+        geometry=geometry_of((shape[0], shape[1], shape[2]), AFFINE_RAS),
     )
 
 

@@ -22,6 +22,18 @@ def original_geometry(volume: Volume) -> OriginalGeometry:
     )
 
 
+def geometry_of(
+    shape: tuple[int, int, int], affine_ras: Float64[np.ndarray, "4 4"]
+) -> OriginalGeometry:
+    """Describe the sampling of a volume whose voxels are not read yet.
+
+    Args:
+        shape: slices, rows and columns.
+        affine_ras: array index to RAS+ mm.
+    """
+    return original_geometry(Volume(np.broadcast_to(np.int16(0), shape), affine_ras))
+
+
 def read_of_file(
     found: Found,
     hu: Int16[np.ndarray, "slice row column"],

@@ -23,6 +23,7 @@ class Found:
         verdicts: warnings that do not refuse the scan.
         frames: of a DICOM series, the file (its place in `paths`) and the frame of each slice;
             the frame is None where the file is one image.
+        geometry: sampling of the source, as its header tells it; None where it does not.
     """
 
     format: str
@@ -34,6 +35,7 @@ class Found:
     mends: tuple[str, ...] = ()
     verdicts: tuple[str, ...] = ()
     frames: tuple[tuple[int, int | None], ...] = ()
+    geometry: OriginalGeometry | None = None
 
 
 @dataclass(frozen=True)

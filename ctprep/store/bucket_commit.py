@@ -92,7 +92,7 @@ def _mode(store: "ObjectStore", key: str, *, replacing: bool) -> "PutMode":
     return mode
 
 
-def _put(store: "ObjectStore", key: str, data: bytes, mode: "PutMode") -> str:
+def _put(store: "ObjectStore", key: str, data: bytes | memoryview, mode: "PutMode") -> str:
     try:
         return _tag(store.put(key, data, mode=mode)["e_tag"])
     except FileNotFoundError as error:

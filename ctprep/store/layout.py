@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ctprep.store.attributes import PAD_HU, Grid, Kind, StoreAttributes, VolumeAttributes
+from ctprep.store.attributes import PAD_HU, Affine, Grid, Kind, StoreAttributes, VolumeAttributes
 from ctprep.store.columns import SCAN_ID_PATTERN
 from ctprep.store.errors import StoreError
 from ctprep.store.jpeg import LONGEST_SIDE
@@ -101,25 +101,17 @@ def volume_document(attributes: VolumeAttributes, store: StoreAttributes, array:
     Source:
         OME-Zarr 0.5, "multiscales"; RFC-4, axis orientation.
     """
-    axes = [
-        {
-            "name": name,
-            "type": "space",
-            "unit": "millimeter",
-            "orientation": {"type": "anatomical", "value": _DIRECTION[code]},
-        }
-        for name, code in zip("zyx", store.orientation, strict=True)
-    ]
-    # Physical coordinates grow along the stored axes, so the origin changes sign with them.
-    world = [_WORLD[code] for code in store.orientation]
-    translation = [sign * attributes.affine_ras[axis][3] for axis, sign in world]
     dataset = {
         "path": ARRAY,
         "coordinateTransformations": [
             {"type": "scale", "scale": list(store.grid.spacing_mm)},
-            {"type": "translation", "translation": translation},
+            {
+                "type": "translation",
+                "translation": origin_mm(attributes.affine_ras, store.orientation),
+            },
         ],
     }
+    axes = spatial_axes(store.orientation)
     image = {"name": attributes.scan_id, "axes": axes, "datasets": [dataset]}
     return group_document(
         {
@@ -128,6 +120,38 @@ def volume_document(attributes: VolumeAttributes, store: StoreAttributes, array:
             ARRAY_CHECKSUM: checksum(array),
         }
     )
+
+
+def spatial_axes(orientation: str) -> list[dict[str, Any]]:
+    """Describe the axes of an image, each with the direction in which it grows.
+
+    Args:
+        orientation: axis codes of the array.
+
+    Source:
+        OME-Zarr 0.5, "axes"; RFC-4.
+    """
+    return [
+        {
+            "name": name,
+            "type": "space",
+            "unit": "millimeter",
+            "orientation": {"type": "anatomical", "value": _DIRECTION[code]},
+        }
+        for name, code in zip("zyx", orientation, strict=True)
+    ]
+
+
+def origin_mm(affine_ras: Affine, orientation: str) -> list[float]:
+    """Give the place of the first voxel along the directions of the axes.
+
+    Args:
+        affine_ras: array index to RAS+ mm.
+        orientation: axis codes of the array.
+    """
+    # Physical coordinates grow along the stored axes, so the origin changes sign with them.
+    world = [_WORLD[code] for code in orientation]
+    return [sign * affine_ras[axis][3] for axis, sign in world]
 
 
 def array_document(

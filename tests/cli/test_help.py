@@ -25,6 +25,7 @@ print(",".join(name for name in {heavy!r} if name in sys.modules))
     [
         ("ctprep", ["--help"], "ingest"),
         ("ctprep", ["ingest", "--help"], "--grid"),
+        ("ctprep", ["export", "--help"], "--original-grid"),
         ("ctprep", ["--version"], "ct-lite"),
         ("ctlite", ["--help"], "train"),
         ("ctlite", ["train", "--help"], "--set"),

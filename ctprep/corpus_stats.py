@@ -1,0 +1,259 @@
+"""Statistics of a corpus: how often each label, sampling and scanner occurs, and which HU."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int64
+
+from ctprep.preview import spread
+from ctprep.store.attributes import Kind
+from ctprep.store.errors import StoreError, located
+from ctprep.store.store import VolumeStore
+from ctprep.store.tables import SPLITS, LabelTable, ScanRow, read_labels, read_scans
+
+ALL = "all"
+"""Name of the split where no scan table tells others."""
+UNLISTED = "unlisted"
+"""Of scans that the scan table does not name."""
+UNKNOWN = "not stated"
+PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+LOWEST = {"hifi": np.iinfo(np.int16).min, "jpeg": 0}
+VALUES = {"hifi": 2**16, "jpeg": 2**8}
+
+
+@dataclass(frozen=True)
+class SplitCount:
+    """How large a split is."""
+
+    split: str
+    scans: int
+    patients: int
+
+
+@dataclass(frozen=True)
+class LabelCount:
+    """How often a label occurs in a split.
+
+    Args:
+        label: its name.
+        split: whose scans are counted.
+        positive: scans that have it.
+        negative: scans that do not.
+        missing: scans without a value, or without a row.
+    """
+
+    label: str
+    split: str
+    positive: int
+    negative: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class ValueCount:
+    """How many scans have a value of a field."""
+
+    field: str
+    value: str
+    scans: int
+
+
+@dataclass(frozen=True)
+class ValueHistogram:
+    """Which HU, or gray levels, some scans hold; padding left out.
+
+    Args:
+        kind: of the store.
+        scan_ids: whose voxels were counted.
+        unreadable: scans of the sample that are damaged.
+        counts: voxels of each value, from the lowest that the type has.
+    """
+
+    kind: Kind
+    scan_ids: tuple[str, ...]
+    unreadable: tuple[str, ...]
+    counts: Int64[np.ndarray, " value"]
+
+    @property
+    def values(self) -> Int64[np.ndarray, " value"]:
+        """The value that each count is of."""
+        return np.arange(len(self.counts)) + LOWEST[self.kind]
+
+    def percentiles(self) -> dict[str, int]:
+        """Give the values below which so many percent of the voxels lie."""
+        total = np.cumsum(self.counts)
+        if not total[-1]:
+            return {}
+        places = np.searchsorted(total, np.array(PERCENTILES) / 100 * total[-1])
+        return {
+            f"{percent} %": int(self.values[place])
+            for percent, place in zip(PERCENTILES, places, strict=True)
+        }
+
+
+@dataclass(frozen=True)
+class CorpusStats:
+    """What a corpus consists of.
+
+    Args:
+        splits: in their usual order.
+        labels: a row a label and split; empty without a label table.
+        values: a row a field and value, the most common first.
+        unlabeled: scans of the store without a row of labels.
+        absent: rows of labels whose scan is not in the store.
+        histogram: of a sample of the scans.
+    """
+
+    splits: tuple[SplitCount, ...]
+    labels: tuple[LabelCount, ...]
+    values: tuple[ValueCount, ...]
+    unlabeled: int
+    absent: int
+    histogram: ValueHistogram
+
+
+def measure_corpus(
+    store: Path, *, labels: Path | None = None, scans: Path | None = None, sample: int = 8
+) -> CorpusStats:
+    """Count what is in a store.
+
+    Args:
+        store: hi-fi or JPEG store with a current catalog.
+        labels: label table; rows of scans that the store does not have are left out, and counted.
+        scans: scan table, for splits and patients.
+        sample: how many scans are read for the histogram, spread over the store.
+
+    Raises:
+        StoreError: there is no store, or its catalog is not that of its volumes.
+        TableError: a table breaks its schema.
+    """
+    opened = VolumeStore.open(store)
+    with located(store.name):
+        catalog = _current_catalog(opened)
+    scan_ids: list[str] = catalog.column("scan_id").to_pylist()
+    rows = read_scans(scans) if scans is not None else None
+    split_of = _split_of(scan_ids, rows)
+    patient_of = dict(zip(scan_ids, catalog.column("patient_id").to_pylist(), strict=True))
+    patient_of |= {row.scan_id: row.patient_id for row in rows or () if row.scan_id in patient_of}
+    table = read_labels(labels) if labels is not None else None
+    labeled = set(table.scan_ids) if table is not None else set()
+    return CorpusStats(
+        splits=tuple(count_splits(split_of, patient_of)),
+        labels=() if table is None else tuple(count_labels(table, split_of)),
+        values=tuple(count_values(catalog)),
+        unlabeled=0 if table is None else len(set(scan_ids) - labeled),
+        absent=len(labeled - set(scan_ids)),
+        histogram=count_voxels(opened, spread(scan_ids, sample)),
+    )
+
+
+def _current_catalog(store: VolumeStore) -> pa.Table:
+    catalog = store.catalog()
+    if catalog.column("scan_id").to_pylist() != list(store.scan_ids()):
+        raise StoreError(
+            "the catalog is not that of the volumes",
+            mend="run `ctprep ingest` or `ctprep compress` again: it is rebuilt at their end",
+        )
+    return catalog
+
+
+def _split_of(scan_ids: Iterable[str], rows: Sequence[ScanRow] | None) -> dict[str, str]:
+    if rows is None:
+        return dict.fromkeys(scan_ids, ALL)
+    listed = {row.scan_id: row.split for row in rows}
+    return {scan_id: listed.get(scan_id, UNLISTED) for scan_id in scan_ids}
+
+
+def count_splits(split_of: dict[str, str], patient_of: dict[str, str]) -> Iterable[SplitCount]:
+    """Count the scans and patients of each split.
+
+    Args:
+        split_of: split of each scan.
+        patient_of: patient of each scan.
+    """
+    for split in _present(split_of):
+        scan_ids = [scan_id for scan_id, own in split_of.items() if own == split]
+        patients = {patient_of[scan_id] for scan_id in scan_ids}
+        yield SplitCount(split, len(scan_ids), len(patients))
+
+
+def count_labels(table: LabelTable, split_of: dict[str, str]) -> Iterable[LabelCount]:
+    """Count how often each label occurs in each split.
+
+    Args:
+        table: of labels.
+        split_of: split of each scan of the store; other rows of the table are left out.
+
+    Source:
+        CT-Lite (arXiv 2605.00448), Figure 3: the class distribution.
+    """
+    place = {scan_id: number for number, scan_id in enumerate(table.scan_ids)}
+    for column, label in enumerate(table.names):
+        for split in _present(split_of):
+            inside = [scan_id for scan_id, own in split_of.items() if own == split]
+            values = table.values[[place[s] for s in inside if s in place], column]
+            positive, negative = int((values == 1).sum()), int((values == 0).sum())
+            yield LabelCount(label, split, positive, negative, len(inside) - positive - negative)
+
+
+def _present(split_of: dict[str, str]) -> list[str]:
+    return [split for split in (ALL, *SPLITS, UNLISTED) if split in split_of.values()]
+
+
+def count_values(catalog: pa.Table) -> Iterable[ValueCount]:
+    """Count the formats, samplings and scanners of a catalog.
+
+    Args:
+        catalog: a row a scan.
+    """
+    told = {
+        "format": map(_text, catalog.column("source_format").to_pylist()),
+        "shape": map(_numbers, catalog.column("original_shape").to_pylist()),
+        "spacing mm": map(_numbers, catalog.column("original_spacing_mm").to_pylist()),
+        "axes": map(_text, catalog.column("original_axis_codes").to_pylist()),
+        "kernel": map(_text, catalog.column("kernel").to_pylist()),
+        "manufacturer": map(_text, catalog.column("manufacturer").to_pylist()),
+        "kVp": map(_text, catalog.column("kvp").to_pylist()),
+    }
+    for field, values in told.items():
+        for value, scans in sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])):
+            yield ValueCount(field, value, scans)
+
+
+def _numbers(values: Sequence[float | int] | None) -> str:
+    return UNKNOWN if values is None else " x ".join(f"{round(value, 2):g}" for value in values)
+
+
+def _text(value: str | float | None) -> str:
+    if value is None:
+        return UNKNOWN
+    return f"{value:g}" if isinstance(value, float) else value
+
+
+def count_voxels(store: VolumeStore, scan_ids: Sequence[str]) -> ValueHistogram:
+    """Count the voxels of every value, without the padding around a scan.
+
+    Args:
+        store: that has the scans.
+        scan_ids: which of them; one is in memory at a time.
+    """
+    kind = store.attributes.kind
+    counts = np.zeros(VALUES[kind], np.int64)
+    unreadable = []
+    for scan_id in scan_ids:
+        try:
+            content, voxels = store.read_attributes(scan_id).content, store.read(scan_id)
+        except StoreError:
+            unreadable.append(scan_id)
+            continue
+        if content is not None:
+            voxels = voxels[tuple(slice(begin, end) for begin, end in content)]
+        for plane in voxels:
+            places = plane.astype(np.int32).ravel() - LOWEST[kind]
+            counts += np.bincount(places, minlength=len(counts))
+    read = tuple(scan_id for scan_id in scan_ids if scan_id not in unreadable)
+    return ValueHistogram(kind, read, tuple(unreadable), counts)

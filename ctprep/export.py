@@ -1,0 +1,203 @@
+"""Export: volumes of a store back to files that any other program opens."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ctprep.engine import Item, refused, run
+from ctprep.nifti_file import encode_nifti
+from ctprep.ome_zarr import encode_image
+from ctprep.regrid import to_original
+from ctprep.store.attributes import StoreAttributes
+from ctprep.store.columns import write_atomically
+from ctprep.store.commit import clean, write_folder
+from ctprep.store.errors import CtError, RecipeError, StoreError, located
+from ctprep.store.layout import FILL_VALUE, METADATA
+from ctprep.store.store import VolumeStore
+
+Format = Literal["nifti", "ome-zarr"]
+SUFFIXES: dict[Format, str] = {"nifti": ".nii.gz", "ome-zarr": ".ome.zarr"}
+
+PEAK_BYTES_A_VOXEL = 6
+"""The voxels, a resampled copy, and both encoded."""
+PROCESS_BYTES = 200 * 2**20
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """One volume of the store."""
+
+    scan_id: str
+    peak_bytes: int
+
+    @property
+    def name(self) -> str:
+        """The volume, by its scan id."""
+        return self.scan_id
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What holds for every volume of a run."""
+
+    store: Path
+    out: Path
+    format: Format
+    original_grid: bool
+    overwrite: bool
+    dry_run: bool
+
+
+def export_store(
+    store: Path,
+    out: Path,
+    *,
+    format: Format,
+    scan_ids: Sequence[str] = (),
+    original_grid: bool = False,
+    overwrite: bool = False,
+    workers: int = 1,
+    dry_run: bool = False,
+) -> Iterator[Item]:
+    """Write volumes of a store as `<scan id>.nii.gz` or `<scan id>.ome.zarr`.
+
+    A file appears under its name whole or not at all. A hi-fi store gives HU in int16, a JPEG
+    store gray levels in uint8.
+
+    Args:
+        store: hi-fi or JPEG store to read.
+        out: folder for the files; it is made.
+        format: `nifti`, or `ome-zarr`.
+        scan_ids: which volumes; all by default.
+        original_grid: resample each back onto the grid of its source; NIfTI alone.
+        overwrite: replace files that are there.
+        workers: processes; 1 stays in this one.
+        dry_run: write nothing.
+
+    Yields:
+        What became of each volume: stored, planned in a dry run, or refused, as `exists` where
+        its file is there already.
+
+    Raises:
+        RecipeError: OME-Zarr is asked for on the original grid.
+        StoreError: there is no such store or volume, or `out` cannot take files.
+    """
+    if original_grid and format != "nifti":
+        # OME-Zarr 0.5 has scale and translation alone, and sources may be turned.
+        raise RecipeError(
+            "the original grid is written as NIfTI alone: OME-Zarr cannot state turned axes",
+            mend="use --format nifti, or leave out --original-grid",
+        )
+    source = VolumeStore.open(store)
+    chosen = choose_scans(source, scan_ids)
+    settings = ExportSettings(store, out, format, original_grid, overwrite, dry_run)
+    if not dry_run:
+        _make_folder(out)
+    jobs = (ExportJob(scan_id, _peak_bytes(source, scan_id, settings)) for scan_id in chosen)
+    work = partial(export_volume, settings=settings)
+    yield from run(work, jobs, workers=1 if dry_run else workers)
+
+
+def choose_scans(store: VolumeStore, scan_ids: Sequence[str]) -> tuple[str, ...]:
+    """Give the asked scans, or all.
+
+    Args:
+        store: that must hold them.
+        scan_ids: as asked for; empty means all.
+
+    Raises:
+        StoreError: the store does not have one of them.
+    """
+    for scan_id in scan_ids:
+        if scan_id not in store:
+            raise StoreError(
+                "the store has no such volume",
+                mend="choose one of the store's scan ids; `ctprep inspect` tells some",
+                where=scan_id,
+            )
+    return tuple(scan_ids) or store.scan_ids()
+
+
+def _make_folder(out: Path) -> None:
+    with located(out.name):
+        if (out / METADATA).exists():
+            raise StoreError("the folder to write is itself a store", mend="choose another folder")
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise StoreError("a file is in the way", mend="choose another folder") from error
+    clean(out)
+
+
+def _peak_bytes(store: VolumeStore, scan_id: str, settings: ExportSettings) -> int:
+    voxels = int(np.prod(store.attributes.grid.shape))
+    if settings.original_grid:
+        try:
+            voxels += int(np.prod(store.read_attributes(scan_id).original.shape))
+        except StoreError:
+            # Damaged: the work itself will refuse it, with the reason.
+            return PROCESS_BYTES
+    return PROCESS_BYTES + PEAK_BYTES_A_VOXEL * voxels
+
+
+def export_volume(job: ExportJob, settings: ExportSettings) -> Item:
+    """Write one volume.
+
+    Args:
+        job: the volume.
+        settings: those of the run.
+
+    Returns:
+        What became of it; a volume that cannot be read is a refused item.
+    """
+    began = time.perf_counter()
+    try:
+        with located(job.scan_id):
+            return _export(job.scan_id, settings, began)
+    except CtError as error:
+        seconds = time.perf_counter() - began
+        return refused(job.name, error, scan_id=job.scan_id, seconds=seconds)
+
+
+def _export(scan_id: str, settings: ExportSettings, began: float) -> Item:
+    target = settings.out / f"{scan_id}{SUFFIXES[settings.format]}"
+    if target.exists() and not settings.overwrite:
+        return Item(
+            "refused",
+            scan_id,
+            scan_id,
+            verdict="exists",
+            what=f"{target.name} is there already",
+            mend="pass --overwrite, or export to another folder",
+        )
+    if settings.dry_run:
+        return Item("planned", scan_id, scan_id, seconds=time.perf_counter() - began)
+    nbytes = _write(VolumeStore.open(settings.store), scan_id, target, settings)
+    seconds = time.perf_counter() - began
+    return Item("stored", scan_id, scan_id, nbytes=nbytes, seconds=seconds)
+
+
+def _write(store: VolumeStore, scan_id: str, target: Path, settings: ExportSettings) -> int:
+    attributes, voxels = store.read_attributes(scan_id), store.read(scan_id)
+    if settings.format == "ome-zarr":
+        files = encode_image(voxels, attributes, store.attributes)
+        write_folder(target.parent, target.name, files)
+        return sum(len(content) for content in files.values())
+    affine_ras = np.array(attributes.affine_ras)
+    if settings.original_grid:
+        fill = FILL_VALUE[store.attributes.kind]
+        voxels, affine_ras = to_original(voxels, attributes, fill=fill)
+    content = encode_nifti(voxels, affine_ras, description=_describe(store.attributes))
+    write_atomically(target, content)
+    return len(content)
+
+
+def _describe(store: StoreAttributes) -> str:
+    if store.window is None:
+        return "CT-Lite, HU"
+    return f"CT-Lite, gray of window {store.window.center_hu:g} / {store.window.width_hu:g} HU"

@@ -1,0 +1,86 @@
+"""What is told of a store is what its volumes say."""
+
+import pytest
+
+from ctprep.compress import compress_store
+from ctprep.ingest import ingest
+from ctprep.store.errors import StoreError
+from ctprep.store.store import VolumeStore
+from ctprep.store_summary import inspect_store, is_store
+
+
+@pytest.fixture
+def stores(tmp_path, tiny, tiny_grid):
+    """A hi-fi store of two NIfTI and one DICOM, and the JPEG store made of it."""
+    tiny.nifti(tmp_path / "source" / "a.nii.gz", 0)
+    tiny.nifti(tmp_path / "source" / "b.nii.gz", 1)
+    tiny.dicom(tmp_path / "source" / "series", 2)
+    hifi, jpeg = tmp_path / "hifi.zarr", tmp_path / "jpeg.zarr"
+    list(ingest(tmp_path / "source", hifi, grid=tiny_grid, key=b"k" * 16))
+    list(compress_store(hifi, jpeg))
+    return hifi, jpeg
+
+
+def test_a_hifi_store(stores) -> None:
+    """Volumes, patients, decisions; no figures of compression."""
+    hifi, _ = stores
+    summary = inspect_store(hifi)
+
+    assert (summary.volumes, summary.patients, summary.catalog) == (3, 3, "current")
+    assert summary.formats == {"nifti": 2, "dicom": 1}
+    assert summary.hu_decisions == {"already": 2, "rescaled": 1}
+    shards = sum(
+        (hifi / name / "0/c/0/0/0").stat().st_size for name in VolumeStore.open(hifi).scan_ids()
+    )
+    assert summary.nbytes == shards
+    assert (summary.mean_ratio, summary.mean_psnr_db, summary.mean_ssim) == (None, None, None)
+
+
+def test_a_jpeg_store(stores) -> None:
+    """The means of what compress measured; sizes are known without the catalog."""
+    _, jpeg = stores
+    (jpeg / "catalog.parquet").unlink()
+    summary = inspect_store(jpeg)
+
+    store = VolumeStore.open(jpeg)
+    figures = [store.read_attributes(scan_id).quality for scan_id in store.scan_ids()]
+    assert summary.catalog == "missing"
+    assert summary.nbytes == sum(figure.nbytes for figure in figures)
+    assert summary.mean_psnr_db == pytest.approx(sum(f.psnr_db for f in figures) / 3)
+    assert summary.mean_ssim == pytest.approx(sum(f.ssim for f in figures) / 3)
+    assert summary.mean_ratio == pytest.approx(sum(f.ratio for f in figures) / 3)
+    assert summary.attributes.window.width_hu == 1500
+
+
+def test_a_catalog_of_other_volumes_is_stale(stores) -> None:
+    """A volume was removed since it was written; a damaged one is said to be damaged."""
+    hifi, _ = stores
+    VolumeStore.open(hifi).remove("a")
+    stale = inspect_store(hifi)
+    assert (stale.catalog, stale.volumes, stale.nbytes) == ("stale", 2, None)
+
+    (hifi / "catalog.parquet").write_bytes(b"PAR1")
+    assert inspect_store(hifi).catalog == "damaged"
+
+
+def test_a_damaged_volume_is_told_and_the_others_counted(stores) -> None:
+    """By its scan id."""
+    hifi, _ = stores
+    (hifi / "a" / "zarr.json").write_text("{")
+
+    summary = inspect_store(hifi)
+
+    assert summary.damaged == ("a",)
+    assert (summary.volumes, summary.patients) == (3, 2)
+
+
+def test_stores_are_told_from_folders(stores, tmp_path) -> None:
+    """By their metadata; a group of others is not taken for a source."""
+    hifi, _ = stores
+    assert is_store(hifi)
+    assert not is_store(tmp_path / "source")
+
+    (tmp_path / "zarr.json").write_text("{}")
+    assert is_store(tmp_path)
+    with pytest.raises(StoreError, match="not a ctprep store"):
+        inspect_store(tmp_path)
