@@ -34,8 +34,10 @@ def root(version: Version = False) -> None:
 
 @app.command()
 def ingest(
-    source: Annotated[Path, typer.Argument(help="Folder or file of DICOM, NIfTI or NPZ scans.")],
-    store: Annotated[Path, typer.Argument(help="Hi-fi store to write, or to finish.")],
+    source: Annotated[
+        Path, typer.Argument(help="Folder or file of scans; docs/sources.md tells which.")
+    ],
+    store: Annotated[Path, typer.Argument(help="Store to write, or to finish.")],
     grid: Annotated[
         str, typer.Option(help="Common sampling: ct-clip, isotropic-2mm, phantom, or a TOML file.")
     ] = "ct-clip",
@@ -71,7 +73,8 @@ def ingest(
             max=100,
             metavar="QUALITY",
             help="Write a JPEG store straight from SOURCE: window and compress the native slices, "
-            "decode, resample; see docs/decisions/0003.",
+            "decode, resample; see docs/decisions/0003. Stacks of pictures, which come windowed, "
+            "are taken into such a store alone.",
         ),
     ] = None,
     workers: Workers = None,

@@ -18,6 +18,7 @@ from ctprep.store.attributes import Grid, VolumeAttributes
 from ctprep.store.errors import CtError, StoreError, located
 from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions
+from ctprep.windowed import check_taken, is_windowed, windowed_gray
 
 Parameters = dict[str, str | int | float | bool | None]
 
@@ -104,6 +105,7 @@ def stored_attributes(store: VolumeStore, job: Job, settings: Settings) -> Volum
 
 
 def _ingest(job: Job, settings: Settings, began: float) -> Item:
+    check_taken(job.found, settings.native)
     store = None
     if settings.store.exists() or not settings.dry_run:
         store = VolumeStore.open(settings.store)
@@ -147,6 +149,10 @@ def _write(store: VolumeStore, job: Job, scan: Read, settings: Settings) -> int:
     )
     if settings.native is None:
         return store.write(job.scan_id, gridded.hu, attributes)
+    if is_windowed(job.found):
+        gray = windowed_gray(canonical, settings.grid, settings.native)
+        # Nothing cleaner is known than what came.
+        return write_measured(store, gray, gray, attributes)
     gray = native_gray(canonical, settings.grid, settings.native)
     clean = window_volume(gridded.hu, settings.native.window, attributes)
     return write_measured(store, gray, clean, attributes)

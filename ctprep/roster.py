@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from ctprep.pseudonym import patient_pseudonym, scan_pseudonym
+from ctprep.sources import pictures
 from ctprep.sources.source import Found
 from ctprep.store.columns import to_scan_id
 from ctprep.store.errors import SourceError, TableError
@@ -27,7 +28,8 @@ class Roster:
     """Names scans by the scan table, or by pseudonyms where there is none.
 
     Without a table a DICOM series gets a keyed pseudonym, any other scan the slug of its file
-    name or a keyed pseudonym of it, and the patient one of PatientID or file name.
+    name (pictures: of the folder's) or a keyed pseudonym of it, and the patient one of PatientID
+    or that name.
 
     Args:
         source: folder, or file, of the scans.
@@ -107,8 +109,10 @@ class Roster:
         patient_id = patient_pseudonym(self._key, found.patient_key)
         if found.format == "dicom" or not self._by_stem:
             return Identity(scan_pseudonym(self._key, found.key), patient_id)
+        # Single pictures have numbers for names; the stack has one.
+        name = found.key if found.format == pictures.FORMAT else found.paths[0].name
         try:
-            return Identity(to_scan_id(found.paths[0].name), patient_id)
+            return Identity(to_scan_id(name), patient_id)
         except TableError:
             # A name without a usable letter still deserves a volume.
             return Identity(scan_pseudonym(self._key, found.key), patient_id)

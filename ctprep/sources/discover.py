@@ -9,6 +9,7 @@ from ctprep.sources.dicom_header import Header, looks_like_dicom, read_header
 from ctprep.sources.dicom_series import find_series
 from ctprep.sources.nifti import SUFFIXES, find_image
 from ctprep.sources.npz import find_npz
+from ctprep.sources.pictures import belongs_to_stack, find_stack
 from ctprep.sources.source import Found, Refused
 from ctprep.store.errors import SourceError
 
@@ -20,8 +21,9 @@ NIFTI_MAGIC_OFFSETS = (344, 4)
 def discover(source: Path, *, tolerant: bool = False) -> Iterator[Found | Refused]:
     """Find the candidate volumes of a source, reading headers only.
 
-    Single files come first, in the order of their names, then DICOM series in that of theirs:
-    the images of a series may lie anywhere, so all must have been seen.
+    Single files come first, in the order of their names, then stacks of pictures by their folders,
+    then DICOM series by their names: the images of a series may lie anywhere, so all must have
+    been seen.
 
     Args:
         source: a folder, or one file.
@@ -35,6 +37,7 @@ def discover(source: Path, *, tolerant: bool = False) -> Iterator[Found | Refuse
     """
     root = source if source.is_dir() else source.parent
     headers: list[Header] = []
+    stacks: dict[Path, list[Path]] = {}
     empty = True
     for path in _files(source):
         empty = False
@@ -47,6 +50,8 @@ def discover(source: Path, *, tolerant: bool = False) -> Iterator[Found | Refuse
             outcome = Refused(_name(path, root), "unreadable", what, "check its permissions", 1)
         if isinstance(outcome, Header):
             headers.append(outcome)
+        elif isinstance(outcome, Path):
+            stacks.setdefault(outcome.parent, []).append(outcome)
         else:
             yield outcome
     if empty:
@@ -56,6 +61,8 @@ def discover(source: Path, *, tolerant: bool = False) -> Iterator[Found | Refuse
             mend="name the folder or the file that holds the scans",
             where=source.name,
         )
+    for folder, paths in stacks.items():
+        yield find_stack(paths, _name(paths[0], root), folder.resolve().name, tolerant=tolerant)
     yield from find_series(headers, root, tolerant=tolerant)
 
 
@@ -73,7 +80,7 @@ def _files(source: Path) -> Iterator[Path]:
                 yield Path(folder) / name
 
 
-def _classify(path: Path, root: Path) -> Found | Refused | Header:
+def _classify(path: Path, root: Path) -> Found | Refused | Header | Path:
     name = _name(path, root)
     if path.is_dir() or not path.resolve().is_relative_to(root.resolve()):
         what = "a link to another folder, or out of the source, is not followed"
@@ -84,6 +91,8 @@ def _classify(path: Path, root: Path) -> Found | Refused | Header:
     for suffix, kind in SUFFIXES.items():
         if lower.endswith(suffix):
             return find_image(path, kind, name, path.name[: -len(suffix)])
+    if belongs_to_stack(path):
+        return path
     if lower.endswith(".npz"):
         return find_npz(path, name)
     with path.open("rb") as file:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from ctprep.hu_histogram import measure_tissues, sample
+from ctprep.sources import pictures
 from ctprep.sources.dicom import read_dicom
 from ctprep.sources.nifti import read_nifti
 from ctprep.sources.npz import read_npz
@@ -43,7 +44,9 @@ def read(
                 f"a file cannot be read: {error.strerror}",
                 mend="check that it is still there, and its permissions",
             ) from error
-    if measure_tissues(sample(scan.volume.hu)).shows_chest:
+    # A window hides tissues, so that their shares tell nothing.
+    is_windowed = scan.hu.decision == "windowed"
+    if is_windowed or measure_tissues(sample(scan.volume.hu)).shows_chest:
         return scan
     return replace(scan, verdicts=(*scan.verdicts, NOT_A_CHEST))
 
@@ -53,6 +56,8 @@ def _read(
 ) -> Read:
     if found.format == "dicom":
         return read_dicom(found, hu_policy=hu_policy, tolerant=tolerant)
+    if found.format == pictures.FORMAT:
+        return pictures.read_stack(found, hu_policy=hu_policy)
     if hu_policy == "rescale" and slope == 1 and intercept == 0:
         raise SourceError(
             "rescaling was asked for, but nothing says by which slope and intercept",
