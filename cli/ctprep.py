@@ -42,8 +42,12 @@ def ingest(
         str, typer.Option(help="Common sampling: ct-clip, isotropic-2mm, phantom, or a TOML file.")
     ] = "ct-clip",
     hu: Annotated[
-        str, typer.Option(help="Rescale slope and intercept: auto, rescale or already.")
-    ] = "auto",
+        str | None,
+        typer.Option(
+            help="Rescale slope and intercept: auto, rescale or already. "
+            "[default: the data set's rule, else auto]"
+        ),
+    ] = None,
     hu_range: Annotated[
         tuple[int, int], typer.Option(help="HU kept; values outside are clipped.")
     ] = (-1024, 3071),
@@ -66,6 +70,19 @@ def ingest(
     tolerant: Annotated[
         bool, typer.Option("--tolerant", help="Mend what can be mended, and say so.")
     ] = False,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Data set that SOURCE is of: ct_rate, rad_chestct, nidch, phantom, or a manifest. "
+            "It names scans and patients, and says how HU and axes are told."
+        ),
+    ] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(
+            help="Metadata table of the data set: rescale, spacing, which volumes there are."
+        ),
+    ] = None,
     native_jpeg: Annotated[
         int | None,
         typer.Option(
@@ -112,6 +129,8 @@ def ingest(
             tolerant=tolerant,
             dry_run=dry_run,
             native=None if native_jpeg is None else NativeJpeg(quality=native_jpeg),
+            dataset=dataset,
+            metadata=metadata,
         )
         show_items(items, "ingest", as_json)
 

@@ -18,7 +18,9 @@ NIFTI_MAGIC = (b"n+1\0", b"n+2\0")
 NIFTI_MAGIC_OFFSETS = (344, 4)
 
 
-def discover(source: Path, *, tolerant: bool = False) -> Iterator[Found | Refused]:
+def discover(
+    source: Path, *, tolerant: bool = False, may_be_bare: bool = False
+) -> Iterator[Found | Refused]:
     """Find the candidate volumes of a source, reading headers only.
 
     Single files come first, in the order of their names, then stacks of pictures by their folders,
@@ -28,6 +30,7 @@ def discover(source: Path, *, tolerant: bool = False) -> Iterator[Found | Refuse
     Args:
         source: a folder, or one file.
         tolerant: whether to mend what can be mended.
+        may_be_bare: take NIfTI files without geometry, which a table gives.
 
     Yields:
         A candidate or a refusal; together they account for every file once.
@@ -42,7 +45,7 @@ def discover(source: Path, *, tolerant: bool = False) -> Iterator[Found | Refuse
     for path in _files(source):
         empty = False
         try:
-            outcome = _classify(path, root)
+            outcome = _classify(path, root, may_be_bare=may_be_bare)
         except SourceError as error:
             outcome = Refused(_name(path, root), error.verdict, error.what, error.mend, 1)
         except OSError as error:
@@ -80,7 +83,7 @@ def _files(source: Path) -> Iterator[Path]:
                 yield Path(folder) / name
 
 
-def _classify(path: Path, root: Path) -> Found | Refused | Header | Path:
+def _classify(path: Path, root: Path, *, may_be_bare: bool) -> Found | Refused | Header | Path:
     name = _name(path, root)
     if path.is_dir() or not path.resolve().is_relative_to(root.resolve()):
         what = "a link to another folder, or out of the source, is not followed"
@@ -90,7 +93,8 @@ def _classify(path: Path, root: Path) -> Found | Refused | Header | Path:
     lower = path.name.lower()
     for suffix, kind in SUFFIXES.items():
         if lower.endswith(suffix):
-            return find_image(path, kind, name, path.name[: -len(suffix)])
+            stem = path.name[: -len(suffix)]
+            return find_image(path, kind, name, stem, may_be_bare=may_be_bare)
     if belongs_to_stack(path):
         return path
     if lower.endswith(".npz"):
@@ -98,7 +102,7 @@ def _classify(path: Path, root: Path) -> Found | Refused | Header | Path:
     with path.open("rb") as file:
         start = file.read(START_BYTES)
     if any(start[at : at + 4] in NIFTI_MAGIC for at in NIFTI_MAGIC_OFFSETS):
-        return find_image(path, "nifti", name, path.name)
+        return find_image(path, "nifti", name, path.name, may_be_bare=may_be_bare)
     header = read_header(path) if looks_like_dicom(start) else None
     if header is None:
         return Refused(name, "not-a-scan", "no format of a scan", "nothing to do", 1)

@@ -8,6 +8,7 @@ from ctprep.sources.dicom import read_dicom
 from ctprep.sources.nifti import read_nifti
 from ctprep.sources.npz import read_npz
 from ctprep.sources.source import Found, Read
+from ctprep.sources.table_geometry import TableGeometry
 from ctprep.store.errors import SourceError, located
 
 NOT_A_CHEST = "not-a-chest"
@@ -20,6 +21,7 @@ def read(
     tolerant: bool = False,
     slope: int | float = 1,
     intercept: int | float = 0,
+    geometry: TableGeometry | None = None,
 ) -> Read:
     """Read a scan.
 
@@ -29,6 +31,7 @@ def read(
         tolerant: whether to mend what can be mended.
         slope: HU per value from a metadata table; DICOM has its own and NPZ needs none.
         intercept: HU of the value 0, likewise.
+        geometry: spacing and axes from that table; only images of one file need it.
 
     Returns:
         The volume in the orientation of the source, with its provenance.
@@ -38,7 +41,7 @@ def read(
     """
     with located(found.name):
         try:
-            scan = _read(found, hu_policy, tolerant, slope, intercept)
+            scan = _read(found, hu_policy, tolerant, slope, intercept, geometry)
         except OSError as error:
             raise SourceError(
                 f"a file cannot be read: {error.strerror}",
@@ -52,7 +55,12 @@ def read(
 
 
 def _read(
-    found: Found, hu_policy: str, tolerant: bool, slope: int | float, intercept: int | float
+    found: Found,
+    hu_policy: str,
+    tolerant: bool,
+    slope: int | float,
+    intercept: int | float,
+    geometry: TableGeometry | None,
 ) -> Read:
     if found.format == "dicom":
         return read_dicom(found, hu_policy=hu_policy, tolerant=tolerant)
@@ -66,4 +74,11 @@ def _read(
         )
     if found.format == "npz":
         return read_npz(found, hu_policy=hu_policy)
-    return read_nifti(found, hu_policy=hu_policy, slope=slope, intercept=intercept)
+    return read_nifti(
+        found,
+        hu_policy=hu_policy,
+        slope=slope,
+        intercept=intercept,
+        geometry=geometry,
+        tolerant=tolerant,
+    )
