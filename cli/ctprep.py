@@ -35,17 +35,22 @@ def root(version: Version = False) -> None:
 
 @app.command()
 def ingest(
-    source: Annotated[Path, typer.Argument(help="Folder or file of DICOM, NIfTI or NPZ scans.")],
+    source: Annotated[
+        Path, typer.Argument(help="Folder or file of scans; docs/sources.md tells which.")
+    ],
     store: Annotated[
-        str,
-        typer.Argument(help="Hi-fi store to write, or to finish: a folder or s3://bucket/path."),
+        str, typer.Argument(help="Store to write, or to finish: a folder or s3://bucket/path.")
     ],
     grid: Annotated[
         str, typer.Option(help="Common sampling: ct-clip, isotropic-2mm, phantom, or a TOML file.")
     ] = "ct-clip",
     hu: Annotated[
-        str, typer.Option(help="Rescale slope and intercept: auto, rescale or already.")
-    ] = "auto",
+        str | None,
+        typer.Option(
+            help="Rescale slope and intercept: auto, rescale or already. "
+            "[default: the data set's rule, else auto]"
+        ),
+    ] = None,
     hu_range: Annotated[
         tuple[int, int], typer.Option(help="HU kept; values outside are clipped.")
     ] = (-1024, 3071),
@@ -69,6 +74,19 @@ def ingest(
     tolerant: Annotated[
         bool, typer.Option("--tolerant", help="Mend what can be mended, and say so.")
     ] = False,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Data set that SOURCE is of: ct_rate, rad_chestct, nidch, phantom, or a manifest. "
+            "It names scans and patients, and says how HU and axes are told."
+        ),
+    ] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(
+            help="Metadata table of the data set: rescale, spacing, which volumes there are."
+        ),
+    ] = None,
     native_jpeg: Annotated[
         int | None,
         typer.Option(
@@ -76,7 +94,8 @@ def ingest(
             max=100,
             metavar="QUALITY",
             help="Write a JPEG store straight from SOURCE: window and compress the native slices, "
-            "decode, resample; see docs/decisions/0003.",
+            "decode, resample; see docs/decisions/0003. Stacks of pictures, which come windowed, "
+            "are taken into such a store alone.",
         ),
     ] = None,
     workers: Workers = None,
@@ -114,6 +133,8 @@ def ingest(
             tolerant=tolerant,
             dry_run=dry_run,
             native=None if native_jpeg is None else NativeJpeg(quality=native_jpeg),
+            dataset=dataset,
+            metadata=metadata,
         )
         show_items(items, "ingest", as_json)
 

@@ -1,9 +1,10 @@
 """Ingest of one volume, as a worker does it: read, bring onto the grid, write."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ctprep.compress import window_volume
+from ctprep.dataset import TableFacts
 from ctprep.engine import Item, refused
 from ctprep.fingerprints import hash_files
 from ctprep.geometry import to_canonical
@@ -18,7 +19,9 @@ from ctprep.store.errors import CtError, StoreError, located
 from ctprep.store.place import Place
 from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions
+from ctprep.windowed import check_taken, is_windowed, windowed_gray
 
+NO_FACTS = TableFacts()
 Parameters = dict[str, str | int | float | bool | None]
 
 
@@ -38,6 +41,11 @@ class Job:
     def scan_id(self) -> str:
         """The volume's place in the store."""
         return self.identity.scan_id
+
+    @property
+    def facts(self) -> TableFacts:
+        """What a metadata table says of it; without a table nothing."""
+        return self.identity.facts or NO_FACTS
 
     @property
     def peak_bytes(self) -> int:
@@ -94,7 +102,7 @@ def stored_attributes(store: VolumeStore, job: Job, settings: Settings) -> Volum
         # None is there, or a damaged one, which is as good as none: it will be replaced.
         return None
     same = (
-        attributes.parameters == settings.parameters
+        attributes.parameters == _parameters(job, settings)
         and attributes.patient_id == job.identity.patient_id
         and attributes.source_format == job.found.format
     )
@@ -102,6 +110,7 @@ def stored_attributes(store: VolumeStore, job: Job, settings: Settings) -> Volum
 
 
 def _ingest(job: Job, settings: Settings, began: float) -> Item:
+    check_taken(job.found, settings.native)
     store = None
     if not settings.dry_run or settings.store.exists():
         store = VolumeStore.open(settings.store)
@@ -112,7 +121,7 @@ def _ingest(job: Job, settings: Settings, began: float) -> Item:
             return Item("unchanged", job.name, job.scan_id, seconds=seconds)
     if store is None or settings.dry_run:
         return Item("planned", job.name, job.scan_id, seconds=time.perf_counter() - began)
-    scan = read(job.found, hu_policy=settings.hu_policy, tolerant=settings.tolerant)
+    scan = _read(job, settings)
     nbytes = _write(store, job, scan, settings)
     return Item(
         "stored",
@@ -121,6 +130,29 @@ def _ingest(job: Job, settings: Settings, began: float) -> Item:
         mends=scan.mends,
         nbytes=nbytes,
         seconds=time.perf_counter() - began,
+    )
+
+
+def _parameters(job: Job, settings: Settings) -> Parameters:
+    return {**settings.parameters, **job.facts.parameters}
+
+
+def _read(job: Job, settings: Settings) -> Read:
+    facts = job.facts
+    scan = read(
+        job.found,
+        hu_policy=settings.hu_policy,
+        tolerant=settings.tolerant,
+        slope=facts.slope,
+        intercept=facts.intercept,
+        geometry=facts.geometry,
+    )
+    return replace(
+        scan,
+        # What a file says of its own acquisition is nearer to the truth.
+        acquisition={**facts.acquisition, **scan.acquisition},
+        verdicts=(*facts.verdicts, *scan.verdicts),
+        mends=(*facts.mends, *scan.mends),
     )
 
 
@@ -133,7 +165,7 @@ def _write(store: VolumeStore, job: Job, scan: Read, settings: Settings) -> int:
         patient_id=job.identity.patient_id,
         source_format=job.found.format,
         source_sha256=scan.source_sha256,
-        parameters=settings.parameters,
+        parameters=_parameters(job, settings),
         original=scan.original,
         affine_ras=gridded.affine_ras.tolist(),
         content=content_box(canonical, settings.grid),
@@ -145,6 +177,10 @@ def _write(store: VolumeStore, job: Job, scan: Read, settings: Settings) -> int:
     )
     if settings.native is None:
         return store.write(job.scan_id, gridded.hu, attributes)
+    if is_windowed(job.found):
+        gray = windowed_gray(canonical, settings.grid, settings.native)
+        # Nothing cleaner is known than what came.
+        return write_measured(store, gray, gray, attributes)
     gray = native_gray(canonical, settings.grid, settings.native)
     clean = window_volume(gridded.hu, settings.native.window, attributes)
     return write_measured(store, gray, clean, attributes)
