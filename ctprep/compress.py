@@ -14,7 +14,7 @@ from ctprep.engine import Item, refused, run
 from ctprep.quality import write_measured
 from ctprep.report import recorded
 from ctprep.store.attributes import LUNG, StoreAttributes, VolumeAttributes, Window
-from ctprep.store.errors import CtError, StoreError, located
+from ctprep.store.errors import CtError, PlaceError, StoreError, located
 from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions, jpeg_encoder
 from ctprep.window import to_gray
@@ -128,11 +128,16 @@ def compress_volume(job: CompressJob, settings: CompressSettings) -> Item:
 
     Returns:
         What became of it; a volume that cannot be read is a refused item.
+
+    Raises:
+        PlaceError: the JPEG store cannot be written, which is no fault of the volume.
     """
     began = time.perf_counter()
     try:
         with located(job.scan_id):
             return _compress(job, settings, began)
+    except PlaceError:
+        raise
     except CtError as error:
         seconds = time.perf_counter() - began
         return refused(job.name, error, scan_id=job.scan_id, seconds=seconds)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ctprep.report import beside
+from ctprep.report import append_line, beside
+from ctprep.store.disk import writing
 from ctprep.store.errors import SourceError
 
 
@@ -41,16 +42,16 @@ class Fingerprints:
         entry = (fingerprint, _join(source_sha256))
         if self._known.get(scan_id) != entry:
             self._known[scan_id] = entry
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([scan_id, *entry]) + "\n")
+            append_line(self._path, [scan_id, *entry])
 
     def tidy(self) -> None:
         """Write the file anew, a line a volume."""
         lines = (json.dumps([scan_id, *entry]) + "\n" for scan_id, entry in self._known.items())
         # Always the same name, so that a killed run's is overwritten by the next.
         partial = self._path.with_name(f".{self._path.name}.partial")
-        partial.write_text("".join(lines))
-        partial.replace(self._path)
+        with writing(self._path.name):
+            partial.write_text("".join(lines))
+            partial.replace(self._path)
 
 
 def fingerprint_files(paths: Sequence[Path]) -> str:
@@ -80,6 +81,54 @@ def hash_files(paths: Sequence[Path]) -> tuple[str, ...]:
             with path.open("rb") as file:
                 digests.append(hashlib.file_digest(file, "sha256").hexdigest())
     return tuple(digests)
+
+
+@contextmanager
+def unchanging(paths: Sequence[Path], fingerprint: str) -> Iterator[None]:
+    """Refuse what is made of files that change while they are read.
+
+    Voxels and hashes come from several reads, and must be of the same bytes.
+
+    Args:
+        paths: files of one scan.
+        fingerprint: what `fingerprint_files` gave when they were found.
+
+    Raises:
+        SourceError: `changed`, in place of what else went wrong because of it.
+    """
+    with _readable():
+        before = _states(paths)
+    if fingerprint_files(paths) != fingerprint:
+        raise _changed()
+    try:
+        yield
+    except SourceError as error:
+        if _states_or_none(paths) != before:
+            raise _changed() from error
+        raise
+    if _states_or_none(paths) != before:
+        raise _changed()
+
+
+def _states(paths: Sequence[Path]) -> list[tuple[int, ...]]:
+    # The time of the inode cannot be set back, as that of the content can.
+    stats = [path.stat() for path in paths]
+    return [(stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for stat in stats]
+
+
+def _states_or_none(paths: Sequence[Path]) -> list[tuple[int, ...]] | None:
+    try:
+        return _states(paths)
+    except OSError:
+        return None
+
+
+def _changed() -> SourceError:
+    return SourceError(
+        "a file changed since it was found",
+        verdict="changed",
+        mend="run again while nothing else writes to the source",
+    )
 
 
 @contextmanager

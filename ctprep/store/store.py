@@ -14,8 +14,8 @@ from pydantic import BaseModel, ValidationError
 from ctprep.store.attributes import FORMAT_VERSION, Kind, StoreAttributes, VolumeAttributes
 from ctprep.store.catalog import build_catalog, read_catalog
 from ctprep.store.chunks import decode_chunks, encode_chunks
-from ctprep.store.columns import write_atomically
-from ctprep.store.commit import clean, create_file, remove_folder, write_folder
+from ctprep.store.commit import clean, create_file, remove_folder, write_file, write_folder
+from ctprep.store.disk import writing
 from ctprep.store.errors import StoreError, StoreMismatchError, StoreVersionError, located
 from ctprep.store.layout import (
     ARRAY,
@@ -70,13 +70,13 @@ class VolumeStore:
         """
         chunk_slices(attributes.grid.shape)
         document = group_document({OURS: attributes.model_dump(mode="json")})
-        with located(path.name):
+        with located(path.name), writing(path.name):
             _make_folder(path)
-            if create_file(path / METADATA, document):
-                return cls(path, attributes)
-        store = cls.open(path)
+            made = create_file(path / METADATA, document)
+        store = cls(path, attributes) if made else cls.open(path)
         with located(path.name):
             _check_same(store.attributes, attributes)
+        # Also where it is new: an earlier run may have been killed before there was a store.
         clean(path)
         return store
 
@@ -228,7 +228,7 @@ class VolumeStore:
             (self.read_attributes(scan_id), (self.path / scan_id / ARRAY / SHARD).stat().st_size)
             for scan_id in self.scan_ids()
         )
-        write_atomically(self.path / CATALOG, encoded)
+        write_file(self.path / CATALOG, encoded)
         return table
 
     def catalog(self) -> pa.Table:
@@ -290,6 +290,10 @@ def _read_ours(folder: Path) -> dict[str, Any]:
         document = json.loads((folder / METADATA).read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise StoreError(f"there is no {METADATA} here", mend="check the path") from error
+    except OSError as error:
+        raise StoreError(
+            f"its {METADATA} cannot be read: {error.strerror}", mend="check disk and permissions"
+        ) from error
     except ValueError as error:
         raise StoreError(f"its {METADATA} is not JSON", mend="make it again") from error
     attributes = document.get("attributes") if isinstance(document, dict) else None
