@@ -18,6 +18,7 @@ from cli.options import (
     default_workers,
     start_logging,
 )
+from cli.verify import verify
 
 app = typer.Typer(
     name="ctprep",
@@ -221,6 +222,9 @@ def phantom(
             typer.echo(json.dumps({"scans": count, "folder": str(out)}))
         else:
             typer.echo(f"wrote {count} scans of {patients} patients to {out}")
+
+
+app.command()(verify)
 
 
 def main() -> None:

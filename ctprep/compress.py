@@ -1,7 +1,7 @@
 """Compress: a hi-fi store into a JPEG store, and what that has cost each volume."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -58,6 +58,7 @@ def compress_store(
     encode_at: Literal["resampled", "native"] = "resampled",
     scheduler: str | None = None,
     dry_run: bool = False,
+    only: Collection[str] | None = None,
 ) -> Iterator[Item]:
     """Window and JPEG-compress every volume, and measure what was kept.
 
@@ -73,6 +74,7 @@ def compress_store(
         encode_at: `resampled`; slices on their native sampling are no longer in a hi-fi store.
         scheduler: address of a running dask cluster to use instead.
         dry_run: write nothing.
+        only: scan ids to look at; None means all. One that the hi-fi store lacks is left out.
 
     Yields:
         What became of each volume; a damaged one is refused, and the others go on.
@@ -109,7 +111,11 @@ def compress_store(
         )
     voxels = int(np.prod(source.attributes.grid.shape))
     peak_bytes = PROCESS_BYTES + PEAK_BYTES_A_VOXEL * voxels
-    jobs = (CompressJob(scan_id, peak_bytes) for scan_id in source.scan_ids())
+    jobs = (
+        CompressJob(scan_id, peak_bytes)
+        for scan_id in source.scan_ids()
+        if only is None or scan_id in only
+    )
     work = partial(compress_volume, settings=settings)
     items = run(work, jobs, workers=1 if dry_run else workers, scheduler=scheduler)
     if dry_run:

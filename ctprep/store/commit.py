@@ -95,6 +95,22 @@ def clean(store: Path) -> None:
     _drop_partial(store)
 
 
+def leftovers(store: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield what writers have left that are gone, and whether `clean` would put it back.
+
+    Nothing is changed. What a living writer holds is left out.
+    """
+    for folder in sorted((store / PARTIAL).glob("*")):
+        name, _, state = folder.name.rsplit("~", 2) if folder.name.count("~") == 2 else ("", "", "")
+        with suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield folder, state == _OLD and not (store / name).exists()
+            finally:
+                os.close(lock)
+
+
 def create_file(path: Path, data: bytes) -> bool:
     """Make a file with its whole content, unless it exists.
 
