@@ -1,7 +1,8 @@
-"""A disk that is full, read-only or forbidden ends a run with three lines and nothing half there."""
+"""A disk that is full or read-only ends a run with three lines, and nothing is half there."""
 
 import errno
 import os
+import pickle
 import resource
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from cli.ctprep import app
 from ctprep.store import commit
+from ctprep.store.errors import PlaceError
 from ctprep.store.store import VolumeStore
 from ctprep.verify import verify_store
 
@@ -208,3 +210,11 @@ def test_a_limit_on_the_size_of_files(inputs, tmp_path) -> None:
     check_nothing_half(store)
     assert ingest(inputs, store)[0] == 0
     assert files_of(store) == files_of(inputs / "clean/hifi.zarr")
+
+
+def test_a_worker_sends_the_error_back_whole() -> None:
+    """What a worker raises is pickled on its way."""
+    error = PlaceError("the disk is full", mend="free space", where="hifi.zarr")
+    back = pickle.loads(pickle.dumps(error))
+
+    assert (type(back), str(back)) == (PlaceError, str(error))
