@@ -19,6 +19,7 @@ from cli.options import (
     default_workers,
     start_logging,
 )
+from cli.verify import verify
 
 app = typer.Typer(
     name="ctprep",
@@ -256,6 +257,7 @@ app.command()(preview)
 app.command()(export)
 app.command()(stats)
 app.command()(doctor)
+app.command()(verify)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Compress: a hi-fi store into a JPEG store, and what that has cost each volume."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -13,7 +13,7 @@ from ctprep.engine import Item, refused, run
 from ctprep.quality import write_measured
 from ctprep.report import recorded
 from ctprep.store.attributes import LUNG, StoreAttributes, VolumeAttributes, Window
-from ctprep.store.errors import CtError, StoreError, located
+from ctprep.store.errors import CtError, PlaceError, StoreError, located
 from ctprep.store.place import Place, Where, find_place, is_same_place
 from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions, jpeg_encoder
@@ -58,6 +58,7 @@ def compress_store(
     encode_at: Literal["resampled", "native"] = "resampled",
     scheduler: str | None = None,
     dry_run: bool = False,
+    only: Collection[str] | None = None,
 ) -> Iterator[Item]:
     """Window and JPEG-compress every volume, and measure what was kept.
 
@@ -73,6 +74,7 @@ def compress_store(
         encode_at: `resampled`; slices on their native sampling are no longer in a hi-fi store.
         scheduler: address of a running dask cluster to use instead.
         dry_run: write nothing.
+        only: scan ids to look at; None means all. One that the hi-fi store lacks is left out.
 
     Yields:
         What became of each volume; a damaged one is refused, and the others go on.
@@ -109,7 +111,11 @@ def compress_store(
         )
     voxels = int(np.prod(source.attributes.grid.shape))
     peak_bytes = PROCESS_BYTES + PEAK_BYTES_A_VOXEL * voxels
-    jobs = (CompressJob(scan_id, peak_bytes) for scan_id in source.scan_ids())
+    jobs = (
+        CompressJob(scan_id, peak_bytes)
+        for scan_id in source.scan_ids()
+        if only is None or scan_id in only
+    )
     work = partial(compress_volume, settings=settings)
     items = run(work, jobs, workers=1 if dry_run else workers, scheduler=scheduler)
     if dry_run:
@@ -128,11 +134,16 @@ def compress_volume(job: CompressJob, settings: CompressSettings) -> Item:
 
     Returns:
         What became of it; a volume that cannot be read is a refused item.
+
+    Raises:
+        PlaceError: the JPEG store cannot be written, which is no fault of the volume.
     """
     began = time.perf_counter()
     try:
         with located(job.scan_id):
             return _compress(job, settings, began)
+    except PlaceError:
+        raise
     except CtError as error:
         seconds = time.perf_counter() - began
         return refused(job.name, error, scan_id=job.scan_id, seconds=seconds)

@@ -191,15 +191,15 @@ class _Plan:
             return refused(entry.name, error, scan_id=self._roster.listed(entry.name))
         try:
             with located(entry.name):
-                job = Job(entry, self._roster.identify(entry))
-                fingerprint = fingerprint_files(entry.paths)
+                identity = self._roster.identify(entry)
+                job = Job(entry, identity, fingerprint_files(entry.paths))
         except SourceError as error:
             return refused(entry.name, error)
         if self._target is not None:
             attributes = stored_attributes(self._target, job, self._settings)
             if attributes and self.fingerprints.match(
-                job.scan_id, fingerprint, attributes.source_sha256
+                job.scan_id, job.fingerprint, attributes.source_sha256
             ):
                 return Item("unchanged", job.name, job.scan_id)
-        self._pending[job.scan_id] = fingerprint
+        self._pending[job.scan_id] = job.fingerprint
         return job

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from ctprep.compress import window_volume
 from ctprep.dataset import TableFacts
 from ctprep.engine import Item, refused
-from ctprep.fingerprints import hash_files
+from ctprep.fingerprints import hash_files, unchanging
 from ctprep.geometry import to_canonical
 from ctprep.native import NativeJpeg, native_gray
 from ctprep.quality import write_measured
@@ -15,7 +15,7 @@ from ctprep.roster import Identity
 from ctprep.sources.read import read
 from ctprep.sources.source import Found, Read
 from ctprep.store.attributes import Grid, VolumeAttributes
-from ctprep.store.errors import CtError, StoreError, located
+from ctprep.store.errors import CtError, PlaceError, StoreError, located
 from ctprep.store.place import Place
 from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions
@@ -31,6 +31,8 @@ class Job:
 
     found: Found
     identity: Identity
+    fingerprint: str
+    """Of its files, when they were found."""
 
     @property
     def name(self) -> str:
@@ -81,11 +83,16 @@ def ingest_volume(job: Job, settings: Settings) -> Item:
 
     Returns:
         What became of it; a fault of the scan is a refused item.
+
+    Raises:
+        PlaceError: the store cannot be written, which is no fault of the scan.
     """
     began = time.perf_counter()
     try:
         with located(job.name):
             return _ingest(job, settings, began)
+    except PlaceError:
+        raise
     except CtError as error:
         seconds = time.perf_counter() - began
         return refused(job.name, error, scan_id=job.scan_id, seconds=seconds)
@@ -116,12 +123,13 @@ def _ingest(job: Job, settings: Settings, began: float) -> Item:
         store = VolumeStore.open(settings.store)
     if store is not None:
         attributes = stored_attributes(store, job, settings)
-        if attributes and attributes.source_sha256 == hash_files(job.found.paths):
+        if attributes and attributes.source_sha256 == _hashes(job):
             seconds = time.perf_counter() - began
             return Item("unchanged", job.name, job.scan_id, seconds=seconds)
     if store is None or settings.dry_run:
         return Item("planned", job.name, job.scan_id, seconds=time.perf_counter() - began)
-    scan = _read(job, settings)
+    with unchanging(job.found.paths, job.fingerprint):
+        scan = _read(job, settings)
     nbytes = _write(store, job, scan, settings)
     return Item(
         "stored",
@@ -154,6 +162,11 @@ def _read(job: Job, settings: Settings) -> Read:
         verdicts=(*facts.verdicts, *scan.verdicts),
         mends=(*facts.mends, *scan.mends),
     )
+
+
+def _hashes(job: Job) -> tuple[str, ...]:
+    with unchanging(job.found.paths, job.fingerprint):
+        return hash_files(job.found.paths)
 
 
 def _write(store: VolumeStore, job: Job, scan: Read, settings: Settings) -> int:

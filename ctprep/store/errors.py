@@ -59,7 +59,7 @@ class StoreMismatchError(StoreError):
     """A store exists, but with other parameters or of another kind than asked for."""
 
 
-class PlaceError(CtError, RuntimeError):
+class PlaceError(CtError, OSError):
     """Where a store lives cannot be reached, or refuses: nothing is known about what is in it."""
 
 

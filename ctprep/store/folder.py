@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctprep.store.columns import write_atomically
-from ctprep.store.commit import clean, create_file, remove_folder, write_folder
+from ctprep.store.commit import clean, create_file, remove_folder, write_file, write_folder
+from ctprep.store.disk import writing
 from ctprep.store.errors import StoreError
 from ctprep.store.layout import METADATA
 
@@ -37,10 +37,11 @@ class FolderPlace:
 
     def make(self) -> Sequence[str]:
         """Make the folder with its parents, and name what is in it."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise StoreError("a file is in the way", mend="choose another path") from error
+        with writing(self.name):
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError) as error:
+                raise StoreError("a file is in the way", mend="choose another path") from error
         return [entry.name for entry in self.path.iterdir()]
 
     def has(self, key: str) -> bool:
@@ -77,7 +78,7 @@ class FolderPlace:
 
     def replace(self, key: str, data: bytes) -> None:
         """Write a file whole or not at all."""
-        write_atomically(self.path / key, data)
+        write_file(self.path / key, data)
 
     def volumes(self) -> list[str]:
         """Name the folders that have metadata."""

@@ -24,6 +24,8 @@ OURS = "ctprep"
 """Key of our part in `attributes`."""
 ARRAY_CHECKSUM = "ctprep_array_crc32c"
 """Key, beside ours, of the CRC-32C of the array's `zarr.json`, which has those of the chunks."""
+METADATA_CHECKSUM = "ctprep_crc32c"
+"""Key of the checksum in `attributes` of a group."""
 
 BLOSC = {"cname": "zstd", "clevel": 3, "shuffle": "bitshuffle", "typesize": 2, "blocksize": 0}
 FILL_VALUE: dict[Kind, int] = {"jpeg": 0, "hifi": PAD_HU}
@@ -85,8 +87,34 @@ def chunk_slices(shape: tuple[int, int, int]) -> int:
 
 
 def group_document(attributes: dict[str, Any]) -> bytes:
-    """Write `zarr.json` of a group."""
-    document = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    """Write `zarr.json` of a group, with the CRC-32C of what it would be without this checksum.
+
+    `is_unaltered` tells by it whether anything was altered.
+    """
+    plain = _encode({"zarr_format": 3, "node_type": "group", "attributes": attributes})
+    checked = attributes | {METADATA_CHECKSUM: checksum(plain)}
+    return _encode({"zarr_format": 3, "node_type": "group", "attributes": checked})
+
+
+def is_unaltered(data: bytes) -> bool | None:
+    """Tell whether a group's `zarr.json` is byte for byte what `group_document` has written.
+
+    Args:
+        data: the file.
+
+    Returns:
+        None where it is JSON without our checksum, of which nothing is known.
+    """
+    try:
+        attributes = dict(json.loads(data)["attributes"])
+        if attributes.pop(METADATA_CHECKSUM, None) is None:
+            return None
+        return group_document(attributes) == data
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def _encode(document: dict[str, Any]) -> bytes:
     return (json.dumps(document, indent=2, allow_nan=False) + "\n").encode()
 
 
@@ -193,7 +221,7 @@ def array_document(
         "dimension_names": ["z", "y", "x"],
         "storage_transformers": [],
     }
-    return (json.dumps(document, indent=2) + "\n").encode()
+    return _encode(document)
 
 
 @dataclass(frozen=True)

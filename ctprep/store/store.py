@@ -74,14 +74,15 @@ class VolumeStore:
         chunk_slices(attributes.grid.shape)
         document = group_document({OURS: attributes.model_dump(mode="json")})
         place = find_place(where)
+        made = False
         with located(place.name):
             if not place.has(METADATA):
                 _check_free(place)
-                if place.create(METADATA, document):
-                    return cls(place, attributes)
-        store = cls.open(place)
+                made = place.create(METADATA, document)
+        store = cls(place, attributes) if made else cls.open(place)
         with located(place.name):
             check_same(store.attributes, attributes)
+        # Also where it is new: an earlier run may have been killed before there was a store.
         place.clean()
         return store
 

@@ -222,7 +222,7 @@ def test_the_order_is_that_of_the_numbers(numbers: list[int]) -> None:
         [SourceFile(f"x/ser2-{n}.png", Path("x")) for n in numbers], tolerant=False
     )
 
-    assert [path.stem for path in ordered] == [f"ser2-{n}" for n in range(1, 30)]
+    assert [path.basename for path in ordered] == [f"ser2-{n}.png" for n in range(1, 30)]
     assert mends == ()
 
 
