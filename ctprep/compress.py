@@ -81,6 +81,8 @@ def compress_store(
         StoreError: `hifi` is no hi-fi store, both paths are one, or `encode_at` is `native`.
         StoreMismatchError: `jpeg` is there with other parameters.
     """
+    # Workers of a running cluster have folders of their own that they are in.
+    hifi, jpeg = hifi.absolute(), jpeg.absolute()
     if encode_at == "native":
         raise StoreError(
             "a hi-fi store no longer has the native slices",
@@ -111,7 +113,13 @@ def compress_store(
     peak_bytes = PROCESS_BYTES + PEAK_BYTES_A_VOXEL * voxels
     jobs = (CompressJob(scan_id, peak_bytes) for scan_id in source.scan_ids())
     work = partial(compress_volume, settings=settings)
-    items = run(work, jobs, workers=1 if dry_run else workers, scheduler=scheduler)
+    items = run(
+        work,
+        jobs,
+        workers=1 if dry_run else workers,
+        scheduler=scheduler,
+        places=(hifi, *([] if dry_run else [jpeg])),
+    )
     if dry_run:
         yield from items
         return

@@ -69,13 +69,21 @@ def ingest(
         StoreMismatchError: `store` is there with other parameters.
         TableError: the scan table breaks its schema.
     """
+    # Workers of a running cluster have folders of their own that they are in.
+    source, store = source.absolute(), store.absolute()
     _check_places(source, store)
     roster = Roster(source, scans, key, scan_ids=scan_ids)
     settings = Settings(store, grid, hu_policy, hu_range, tolerant, native, dry_run)
     target = _open_target(settings)
     work = partial(ingest_volume, settings=settings)
     plan = _Plan(source, roster, settings, target, scans)
-    finished = run(work, plan.jobs(), workers=1 if dry_run else workers, scheduler=scheduler)
+    finished = run(
+        work,
+        plan.jobs(),
+        workers=1 if dry_run else workers,
+        scheduler=scheduler,
+        places=(source, *([] if target is None else [store])),
+    )
     if dry_run or target is None:
         yield from plan.with_settled(finished)
         return
