@@ -111,7 +111,7 @@ def compress_store(
         )
     voxels = int(np.prod(source.attributes.grid.shape))
     peak_bytes = PROCESS_BYTES + PEAK_BYTES_A_VOXEL * voxels
-    jobs = (CompressJob(scan_id, peak_bytes) for scan_id in source.scan_ids())
+    jobs = _jobs(source, settings, peak_bytes)
     work = partial(compress_volume, settings=settings)
     items = run(
         work,
@@ -125,6 +125,19 @@ def compress_store(
         return
     yield from recorded(items, jpeg)
     target.write_catalog()
+
+
+def _jobs(
+    source: VolumeStore, settings: CompressSettings, peak_bytes: int
+) -> Iterator[CompressJob | Item]:
+    """Yield the volumes to compress, and the items of those that need no worker to be told."""
+    target = VolumeStore.open(settings.jpeg) if settings.jpeg.exists() else None
+    for scan_id in source.scan_ids():
+        began = time.perf_counter()
+        if target is not None and _is_current(target, source, scan_id):
+            yield Item("unchanged", scan_id, scan_id, seconds=time.perf_counter() - began)
+        else:
+            yield CompressJob(scan_id, peak_bytes)
 
 
 def compress_volume(job: CompressJob, settings: CompressSettings) -> Item:
@@ -149,8 +162,6 @@ def compress_volume(job: CompressJob, settings: CompressSettings) -> Item:
 def _compress(job: CompressJob, settings: CompressSettings, began: float) -> Item:
     hifi = VolumeStore.open(settings.hifi)
     attributes = hifi.read_attributes(job.scan_id)
-    if settings.jpeg.exists() and _is_current(settings.jpeg, attributes):
-        return Item("unchanged", job.name, job.scan_id, seconds=time.perf_counter() - began)
     if settings.dry_run:
         return Item("planned", job.name, job.scan_id, seconds=time.perf_counter() - began)
     gray = window_volume(hifi.read(job.scan_id), settings.window, attributes)
@@ -158,14 +169,14 @@ def _compress(job: CompressJob, settings: CompressSettings, began: float) -> Ite
     return Item("stored", job.name, job.scan_id, nbytes=nbytes, seconds=time.perf_counter() - began)
 
 
-def _is_current(jpeg: Path, attributes: VolumeAttributes) -> bool:
-    store = VolumeStore.open(jpeg)
-    if attributes.scan_id not in store:
+def _is_current(target: VolumeStore, source: VolumeStore, scan_id: str) -> bool:
+    if scan_id not in target:
         return False
     try:
-        stored = store.read_attributes(attributes.scan_id)
+        stored = target.read_attributes(scan_id)
+        attributes = source.read_attributes(scan_id)
     except StoreError:
-        # A damaged volume is as good as none: it will be replaced.
+        # A damaged volume is as good as none: it will be replaced, or refused by who reads it.
         return False
     # Without figures it was written by something else.
     return stored.quality is not None and attributes == stored.model_copy(update={"quality": None})

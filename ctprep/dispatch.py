@@ -13,7 +13,7 @@ import pickle
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -69,7 +69,7 @@ class _Batch(Generic[J]):
 
 def dispatch(
     work: Callable[[J], Item],
-    jobs: Iterator[J],
+    jobs: Iterator[J | Item],
     *,
     workers: int,
     scheduler: str | None,
@@ -103,7 +103,7 @@ class _Dispatch(Generic[J]):
         client: "Client",
         fleet: Fleet,
         work: Callable[[J], Item],
-        jobs: Iterator[J],
+        jobs: Iterator[J | Item],
         budget_bytes: int | None,
         scheduler: str | None,
     ) -> None:
@@ -150,47 +150,48 @@ class _Dispatch(Generic[J]):
 
     def _hand_out(self) -> Iterator[Item]:
         """Give every idle worker something to do, as far as memory goes."""
+        yield from self._refill()
         busy = {batch.worker for batch in self._running.values()}
-        idle = [address for address in self._fleet.limits if address not in busy]
-        if not self._peek():
-            idle = idle[:1]
-        for address in idle:
+        for address in [address for address in self._fleet.limits if address not in busy]:
             if self._suspects:
                 # Alone, a job has all memory to itself, and none dies for its neighbour.
                 if not self._running:
-                    roomiest = max(idle, key=lambda each: self._fleet.limits[each])
+                    roomiest = max(self._fleet.limits, key=self._fleet.limits.__getitem__)
                     self._submit(roomiest, deque([self._suspects.popleft()]), alone=True)
                 return
-            yield from self._refuse_too_large()
-            jobs = self._fitting(address)
+            jobs = yield from self._fitting(address)
             if jobs:
                 self._submit(address, jobs, alone=False)
 
-    def _peek(self) -> J | None:
-        if not self._waiting:
-            job = next(self._jobs, None)
-            if job is None:
-                return None
-            self._waiting.append(job)
-        return self._waiting[0]
+    def _refill(self) -> Iterator[Item]:
+        """See to it that a job waits, unless there are no more; yield what needs no worker."""
+        while not self._waiting:
+            entry = next(self._jobs, None)
+            if entry is None:
+                return
+            if isinstance(entry, Item):
+                yield entry
+            else:
+                self._waiting.append(entry)
 
-    def _refuse_too_large(self) -> Iterator[Item]:
-        most = min(max(self._fleet.limits.values()), self._budget_bytes or 2**63)
-        while (job := self._peek()) is not None and job.peak_bytes > most:
-            yield too_large(self._waiting.popleft(), most)
-
-    def _fitting(self, address: str) -> deque[J]:
+    def _fitting(self, address: str) -> Generator[Item, None, deque[J]]:
         """Take the jobs of a batch; they run one after the other, so the largest one counts."""
         free = self._fleet.limits[address]
+        most = max(self._fleet.limits.values())
         if self._budget_bytes is not None:
             used = sum(batch.peak_bytes for batch in self._running.values())
-            free = min(free, self._budget_bytes - used)
+            free, most = min(free, self._budget_bytes - used), min(most, self._budget_bytes)
         jobs: deque[J] = deque()
         while len(jobs) < self._length:
-            job = self._peek()
-            if job is None or job.peak_bytes > free:
+            yield from self._refill()
+            if not self._waiting:
                 break
-            jobs.append(self._waiting.popleft())
+            if self._waiting[0].peak_bytes > most:
+                yield too_large(self._waiting.popleft(), most)
+            elif self._waiting[0].peak_bytes > free:
+                break
+            else:
+                jobs.append(self._waiting.popleft())
         return jobs
 
     def _submit(self, address: str, jobs: deque[J], *, alone: bool) -> None:
@@ -269,7 +270,8 @@ class _Dispatch(Generic[J]):
         if batch.future.status == "cancelled":
             raise self._scheduler_lost()
         if batch.future.status == "error":
-            if not isinstance(batch.future.exception(), KilledWorker):
+            error = batch.future.exception()  # type: ignore[no-untyped-call]
+            if not isinstance(error, KilledWorker):
                 batch.future.result()
             yield from self._lost(number, blamed=True)
             return

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
@@ -72,7 +72,7 @@ def refused(name: str, error: CtError, *, scan_id: str | None = None, seconds: f
 
 def run(
     work: Callable[[J], Item],
-    jobs: Iterable[J],
+    jobs: Iterable[J | Item],
     *,
     workers: int = 1,
     scheduler: str | None = None,
@@ -86,7 +86,7 @@ def run(
     Args:
         work: picklable; turns the faults of its input into refused items. What it raises is a
             bug, and comes out here with its traceback.
-        jobs: what to do.
+        jobs: what to do; an item among them needs no work, and is passed on.
         workers: processes on this machine; 1 stays in this process.
         scheduler: address of a running dask cluster to use instead, `tcp://host:port`.
         budget_bytes: memory that the running jobs may need together; None measures it.
@@ -99,15 +99,22 @@ def run(
     Raises:
         ClusterError: the cluster cannot be reached or used, or is lost.
     """
-    jobs = iter(jobs)
-    head = list(islice(jobs, 2))
-    jobs = chain(head, jobs)
-    if scheduler is not None or (workers > 1 and len(head) > 1):
+    entries = iter(jobs)
+    head: list[J] = []
+    for entry in entries:
+        if isinstance(entry, Item):
+            yield entry
+            continue
+        head.append(entry)
+        if len(head) == 2:
+            break
+    entries = chain(head, entries)
+    if head and (scheduler is not None or (workers > 1 and len(head) > 1)):
         from ctprep.dispatch import dispatch  # late: one worker does without a cluster
 
         yield from dispatch(
             work,
-            jobs,
+            entries,
             workers=workers,
             scheduler=scheduler,
             budget_bytes=budget_bytes,
@@ -115,8 +122,13 @@ def run(
         )
         return
     budget_bytes = budget_bytes or memory_budget()
-    for job in jobs:
-        yield work(job) if job.peak_bytes <= budget_bytes else too_large(job, budget_bytes)
+    for entry in entries:
+        if isinstance(entry, Item):
+            yield entry
+        elif entry.peak_bytes > budget_bytes:
+            yield too_large(entry, budget_bytes)
+        else:
+            yield work(entry)
 
 
 def memory_budget() -> int:

@@ -85,9 +85,9 @@ def ingest(
         places=(source, *([] if target is None else [store])),
     )
     if dry_run or target is None:
-        yield from plan.with_settled(finished)
+        yield from plan.noted(finished)
         return
-    yield from recorded(plan.with_settled(finished), store)
+    yield from recorded(plan.noted(finished), store)
     plan.fingerprints.tidy()
     target.write_catalog()
 
@@ -136,21 +136,16 @@ class _Plan:
         self._root = source if source.is_dir() else source.parent
         self._target = target
         self._table = None if scans is None else scans.resolve()
-        self._settled: list[Item] = []
         self._pending: dict[str, str] = {}
 
-    def jobs(self) -> Iterator[Job]:
-        """Yield what a worker has to look at."""
+    def jobs(self) -> Iterator[Job | Item]:
+        """Yield what a worker has to look at, and the items of what needs no work."""
         for entry in discover(self._source, tolerant=self._settings.tolerant):
             if self._table is not None and self._table == (self._root / entry.name).resolve():
                 continue
-            settled = self._settle(entry)
-            if isinstance(settled, Item):
-                self._settled.append(settled)
-            else:
-                yield settled
-        self._settled += [
-            refused(
+            yield self._settle(entry)
+        for row in self._roster.absent():
+            yield refused(
                 row.path,
                 SourceError(
                     "the scan table lists it, but no scan was found there",
@@ -159,23 +154,17 @@ class _Plan:
                 ),
                 scan_id=row.scan_id,
             )
-            for row in self._roster.absent()
-        ]
 
-    def with_settled(self, finished: Iterator[Item]) -> Iterator[Item]:
-        """Merge what the engine finished with what needed no work."""
-        for item in finished:
-            if item.status in ("stored", "unchanged") and item.scan_id and self._target:
+    def noted(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Remember what each volume was made from, and pass the items on."""
+        for item in items:
+            fingerprint = self._pending.pop(item.scan_id or "", None)
+            # A refused one is looked at again by the next run, whatever it was made from.
+            there = item.status in ("stored", "unchanged")
+            if there and fingerprint and item.scan_id and self._target:
                 made_from = self._target.read_attributes(item.scan_id).source_sha256
-                fingerprint = self._pending.pop(item.scan_id)
                 self.fingerprints.remember(item.scan_id, fingerprint, made_from)
-            yield from self._drain()
             yield item
-        yield from self._drain()
-
-    def _drain(self) -> Iterator[Item]:
-        settled, self._settled = self._settled, []
-        yield from settled
 
     def _settle(self, entry: Found | Refused) -> Item | Job:
         if isinstance(entry, Refused):

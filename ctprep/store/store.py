@@ -312,7 +312,7 @@ def _read_attributes(path: Path) -> StoreAttributes:
 
 def _validated(model: type[Model], values: dict[str, Any]) -> Model:
     try:
-        return model.model_validate_json(json.dumps(values))
+        return model.model_validate(values)
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
