@@ -61,7 +61,7 @@ def validated(model: type[Model], values: dict[str, Any]) -> Model:
         StoreError: with every fault and its path.
     """
     try:
-        return model.model_validate_json(json.dumps(values))
+        return model.model_validate(values)
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
