@@ -10,6 +10,7 @@ from typing import Any
 import pydicom
 from pydicom.dataset import Dataset
 
+from ctprep.sources.deflated import check_deflated
 from ctprep.store.errors import SourceError
 
 # Its warnings quote header values, which may be a person's; they must reach no log.
@@ -98,7 +99,16 @@ def read_header(path: Path) -> Header | None:
 
 
 def read_dataset(file: Path | BytesIO, **options: Any) -> Dataset | None:  # noqa: ANN401
-    """Parse a data set; None if it is none."""
+    """Parse a data set; None if it is none.
+
+    Raises:
+        SourceError: it is packed, and unpacks to far more than a scan would (`too-large`).
+    """
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            check_deflated(opened)
+    else:
+        check_deflated(file)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
