@@ -3,6 +3,7 @@
 The library takes unit spacing where none is declared, and follows a path in a header to any file.
 """
 
+import re
 from collections.abc import Iterator
 from io import SEEK_END, BufferedIOBase
 from pathlib import Path
@@ -15,6 +16,7 @@ from ctprep.store.errors import SourceError
 CHUNK = 1 << 20
 MAX_HEADER = 1 << 16
 Fields = dict[str, str]
+META_LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*)\s*=([\t\x20-\x7e\xa0-\xff]*)")
 META_TYPES = tuple(
     f"MET_{kind}"
     for kind in (
@@ -70,11 +72,21 @@ def check_header(path: Path) -> None:
         if file.read(4) == b"NRRD":
             return
         file.seek(0)
-        fields = _meta_fields(file)
-    axes, lengths = fields.get("ndims", ""), fields.get("dimsize", "").split()
+        fields = dict(_strict_fields(file))
+    axes, lengths = fields.get("NDims", ""), fields.get("DimSize", "").split()
     counted = axes.isdecimal() and len(lengths) == int(axes) and all(map(_is_count, lengths))
-    if not (counted and fields.get("elementtype") in META_TYPES and "elementdatafile" in fields):
+    if not (counted and fields.get("ElementType") in META_TYPES and "ElementDataFile" in fields):
         raise damaged("the header states no known size, type and place of voxels", "unreadable")
+
+
+def _strict_fields(file: BufferedIOBase) -> Iterator[tuple[str, str]]:
+    for line in _lines(file):
+        field = META_LINE.fullmatch(line)
+        if field is None:
+            raise damaged("the header has a line that is none", "unreadable")
+        yield field[1], field[2].strip()
+        if field[1] == "ElementDataFile":
+            return
 
 
 def _is_count(text: str) -> bool:

@@ -24,7 +24,7 @@ def read_layout(volume: Path) -> ArrayLayout:
         document = json.loads((volume / ARRAY / METADATA).read_bytes())
     except FileNotFoundError as error:
         raise StoreError("it has no array", mend=MEND_DATA) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError("its array's zarr.json is not JSON", mend=MEND_DATA) from error
     return parse_array(document)
 

@@ -304,7 +304,7 @@ def _read_ours(folder: Path) -> dict[str, Any]:
         document = json.loads((folder / METADATA).read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise StoreError(f"there is no {METADATA} here", mend="check the path") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"its {METADATA} is not JSON", mend="make it again") from error
     attributes = document.get("attributes") if isinstance(document, dict) else None
     ours = attributes.get(OURS) if isinstance(attributes, dict) else None
