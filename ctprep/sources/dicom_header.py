@@ -10,6 +10,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from ctprep.sources.deflated import check_deflated
 from ctprep.sources.dicom_frames import frame_datasets
 from ctprep.sources.files import SourceFile
 from ctprep.store.errors import SourceError
@@ -149,7 +150,12 @@ def headers_of(file: SourceFile, dataset: Dataset) -> tuple[Header, ...]:
 
 
 def read_dataset(stream: BufferedIOBase, **options: Any) -> Dataset | None:  # noqa: ANN401
-    """Parse a data set; None if it is none."""
+    """Parse a data set; None if it is none.
+
+    Raises:
+        SourceError: it is packed, and unpacks to far more than a scan would (`too-large`).
+    """
+    check_deflated(stream)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

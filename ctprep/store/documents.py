@@ -26,7 +26,7 @@ def read_group(place: Place, key: str) -> dict[str, Any]:
     """
     try:
         document = json.loads(bytes(place.read(key)))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"its {METADATA} is not JSON", mend="make it again") from error
     attributes = document.get("attributes") if isinstance(document, dict) else None
     if not isinstance(attributes, dict) or not isinstance(attributes.get(OURS), dict):
