@@ -60,7 +60,10 @@ def evaluate(
     labels: Annotated[Path, typer.Option(help="CSV with scan_id and one 0/1 column a label.")],
     scans: Annotated[Path, typer.Option(help="CSV with scan_id, patient_id, split and path.")],
     store: Annotated[
-        Path | None, typer.Option(help="Store to score. [default: the one the run trained on]")
+        str | None,
+        typer.Option(
+            help="Store to score, a folder or s3://bucket/path. [default: the one trained on]"
+        ),
     ] = None,
     thresholds: Annotated[
         str,

@@ -19,6 +19,7 @@ from cli.options import (
     default_workers,
     start_logging,
 )
+from cli.verify import verify
 
 app = typer.Typer(
     name="ctprep",
@@ -35,14 +36,22 @@ def root(version: Version = False) -> None:
 
 @app.command()
 def ingest(
-    source: Annotated[Path, typer.Argument(help="Folder or file of DICOM, NIfTI or NPZ scans.")],
-    store: Annotated[Path, typer.Argument(help="Hi-fi store to write, or to finish.")],
+    source: Annotated[
+        Path, typer.Argument(help="Folder or file of scans; docs/sources.md tells which.")
+    ],
+    store: Annotated[
+        str, typer.Argument(help="Store to write, or to finish: a folder or s3://bucket/path.")
+    ],
     grid: Annotated[
         str, typer.Option(help="Common sampling: ct-clip, isotropic-2mm, phantom, or a TOML file.")
     ] = "ct-clip",
     hu: Annotated[
-        str, typer.Option(help="Rescale slope and intercept: auto, rescale or already.")
-    ] = "auto",
+        str | None,
+        typer.Option(
+            help="Rescale slope and intercept: auto, rescale or already. "
+            "[default: the data set's rule, else auto]"
+        ),
+    ] = None,
     hu_range: Annotated[
         tuple[int, int], typer.Option(help="HU kept; values outside are clipped.")
     ] = (-1024, 3071),
@@ -59,12 +68,26 @@ def ingest(
     key_file: Annotated[
         Path | None,
         typer.Option(
-            help="Key of the pseudonyms; else CTPREP_PSEUDONYM_KEY, else one is made beside STORE."
+            help="Key of the pseudonyms; else CTPREP_PSEUDONYM_KEY, else one is made beside STORE, "
+            "unless that is in a bucket."
         ),
     ] = None,
     tolerant: Annotated[
         bool, typer.Option("--tolerant", help="Mend what can be mended, and say so.")
     ] = False,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Data set that SOURCE is of: ct_rate, rad_chestct, nidch, phantom, or a manifest. "
+            "It names scans and patients, and says how HU and axes are told."
+        ),
+    ] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(
+            help="Metadata table of the data set: rescale, spacing, which volumes there are."
+        ),
+    ] = None,
     native_jpeg: Annotated[
         int | None,
         typer.Option(
@@ -72,7 +95,8 @@ def ingest(
             max=100,
             metavar="QUALITY",
             help="Write a JPEG store straight from SOURCE: window and compress the native slices, "
-            "decode, resample; see docs/decisions/0003.",
+            "decode, resample; see docs/decisions/0003. Stacks of pictures, which come windowed, "
+            "are taken into such a store alone.",
         ),
     ] = None,
     workers: Workers = None,
@@ -110,14 +134,18 @@ def ingest(
             tolerant=tolerant,
             dry_run=dry_run,
             native=None if native_jpeg is None else NativeJpeg(quality=native_jpeg),
+            dataset=dataset,
+            metadata=metadata,
         )
         show_items(items, "ingest", as_json)
 
 
 @app.command()
 def compress(
-    hifi_store: Annotated[Path, typer.Argument(help="Store of HU volumes to read.")],
-    jpeg_store: Annotated[Path, typer.Argument(help="Store to write, or to finish.")],
+    hifi_store: Annotated[
+        str, typer.Argument(help="Store of HU volumes to read: a folder or s3://bucket/path.")
+    ],
+    jpeg_store: Annotated[str, typer.Argument(help="Store to write, or to finish; likewise.")],
     quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = 90,
     window: Annotated[
         tuple[float, float], typer.Option(help="Center and width of the window in HU.")
@@ -229,6 +257,7 @@ app.command()(preview)
 app.command()(export)
 app.command()(stats)
 app.command()(doctor)
+app.command()(verify)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from ctlite.recipe import Recipe
 from ctlite.stages.stage import Need, Setup, Stage
 from ctprep.store.attributes import Kind
 from ctprep.store.errors import RecipeError, TableError
+from ctprep.store.place import find_place
 from ctprep.store.store import VolumeStore
 from ctprep.store.tables import read_scans
 
@@ -96,16 +97,20 @@ def assemble(recipe: Recipe) -> Parts:
 
 def _check_files(recipe: Recipe) -> None:
     data = recipe.data
-    stores: dict[Need, tuple[str, Path | None]] = {
+    inputs: dict[Need, tuple[str, str | Path | None]] = {
         "hu": ("data.hifi_store", data.hifi_store),
         "gray": ("data.jpeg_store", data.jpeg_store),
         "text": ("data.reports", data.reports),
     }
-    named = [stores[need] for need in sorted(recipe.stage.needs)]
+    named = [inputs[need] for need in sorted(recipe.stage.needs)]
     named.append(("data.scans", data.scans))
     if recipe.init is not None:
         named.append(("init.from", recipe.init.source))
-    missing = [f"{key}: {path}" for key, path in named if path is not None and not path.exists()]
+    missing = [
+        f"{key}: {where}"
+        for key, where in named
+        if where is not None and not find_place(where).exists()
+    ]
     if missing:
         raise RecipeError(
             f"{len(missing)} files of the recipe are not there: " + "; ".join(missing),
@@ -114,5 +119,5 @@ def _check_files(recipe: Recipe) -> None:
         )
 
 
-def _open(path: Path | None, kind: Kind) -> VolumeStore | None:
-    return None if path is None else VolumeStore.open(path, kind=kind)
+def _open(where: str | None, kind: Kind) -> VolumeStore | None:
+    return None if where is None else VolumeStore.open(where, kind=kind)

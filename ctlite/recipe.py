@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from ctlite.data.reports import TextChoice
@@ -17,14 +17,24 @@ from ctlite.stages.fast import FastConfig
 from ctlite.stages.sfp import SfpConfig
 from ctprep.store.errors import RecipeError
 
+
+def _spell(where: object) -> object:
+    # Paths in the one way that `Path` spells them; a URL would lose a slash by it.
+    if isinstance(where, Path) or (isinstance(where, str) and "://" not in where):
+        return str(Path(where))
+    return where
+
+
+StoreUrl = Annotated[str, BeforeValidator(_spell)]
+"""A folder, or a URL in a bucket such as `s3://bucket/q90.zarr`."""
 StageSection = Annotated[ClipConfig | FastConfig | SfpConfig, Field(discriminator="name")]
 
 
 class DataRecipe(Section):
     """Where the data is, and how it comes in batches."""
 
-    hifi_store: Path | None = None
-    jpeg_store: Path | None = None
+    hifi_store: StoreUrl | None = None
+    jpeg_store: StoreUrl | None = None
     reports: Path | None = None
     """Report table of `ctprep filter-reports`."""
     scans: Path

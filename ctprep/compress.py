@@ -1,10 +1,9 @@
 """Compress: a hi-fi store into a JPEG store, and what that has cost each volume."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -14,7 +13,8 @@ from ctprep.engine import Item, refused, run
 from ctprep.quality import write_measured
 from ctprep.report import recorded
 from ctprep.store.attributes import LUNG, StoreAttributes, VolumeAttributes, Window
-from ctprep.store.errors import CtError, StoreError, located
+from ctprep.store.errors import CtError, PlaceError, StoreError, located
+from ctprep.store.place import Place, Where, find_place, is_same_place
 from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions, jpeg_encoder
 from ctprep.window import to_gray
@@ -42,15 +42,15 @@ class CompressJob:
 class CompressSettings:
     """What holds for every volume of a run."""
 
-    hifi: Path
-    jpeg: Path
+    hifi: Place
+    jpeg: Place
     window: Window
     dry_run: bool
 
 
 def compress_store(
-    hifi: Path,
-    jpeg: Path,
+    hifi: Where,
+    jpeg: Where,
     *,
     quality: int = 90,
     window: Window = LUNG,
@@ -58,14 +58,15 @@ def compress_store(
     encode_at: Literal["resampled", "native"] = "resampled",
     scheduler: str | None = None,
     dry_run: bool = False,
+    only: Collection[str] | None = None,
 ) -> Iterator[Item]:
     """Window and JPEG-compress every volume, and measure what was kept.
 
     Run again, it does only what is missing or has changed. At the end it writes the catalog, and
-    `<jpeg store>.report.jsonl` beside the store.
+    `<jpeg store>.report.jsonl` beside the store, or in the current folder for one in a bucket.
 
     Args:
-        hifi: store of HU volumes.
+        hifi: store of HU volumes: a folder, or a URL in a bucket.
         jpeg: store to make, or to finish.
         quality: JPEG quality, 1 to 100.
         window: HU that become gray 0 to 255; padding becomes 0.
@@ -73,6 +74,7 @@ def compress_store(
         encode_at: `resampled`; slices on their native sampling are no longer in a hi-fi store.
         scheduler: address of a running dask cluster to use instead.
         dry_run: write nothing.
+        only: scan ids to look at; None means all. One that the hi-fi store lacks is left out.
 
     Yields:
         What became of each volume; a damaged one is refused, and the others go on.
@@ -86,15 +88,15 @@ def compress_store(
             "a hi-fi store no longer has the native slices",
             mend="ingest the source into a JPEG store, with `native`",
         )
-    if hifi.resolve() == jpeg.resolve():
+    settings = CompressSettings(find_place(hifi), find_place(jpeg), window, dry_run)
+    if is_same_place(settings.hifi, settings.jpeg):
         raise StoreError(
             "the store to read is the store to write", mend="give the JPEG store its own path"
         )
-    source = VolumeStore.open(hifi, kind="hifi")
-    settings = CompressSettings(hifi, jpeg, window, dry_run)
-    if not dry_run or jpeg.exists():
+    source = VolumeStore.open(settings.hifi, kind="hifi")
+    if not dry_run or settings.jpeg.exists():
         target = VolumeStore.create(
-            jpeg,
+            settings.jpeg,
             StoreAttributes(
                 kind="jpeg",
                 grid=source.attributes.grid,
@@ -109,13 +111,17 @@ def compress_store(
         )
     voxels = int(np.prod(source.attributes.grid.shape))
     peak_bytes = PROCESS_BYTES + PEAK_BYTES_A_VOXEL * voxels
-    jobs = (CompressJob(scan_id, peak_bytes) for scan_id in source.scan_ids())
+    jobs = (
+        CompressJob(scan_id, peak_bytes)
+        for scan_id in source.scan_ids()
+        if only is None or scan_id in only
+    )
     work = partial(compress_volume, settings=settings)
     items = run(work, jobs, workers=1 if dry_run else workers, scheduler=scheduler)
     if dry_run:
         yield from items
         return
-    yield from recorded(items, jpeg)
+    yield from recorded(items, settings.jpeg)
     target.write_catalog()
 
 
@@ -128,11 +134,16 @@ def compress_volume(job: CompressJob, settings: CompressSettings) -> Item:
 
     Returns:
         What became of it; a volume that cannot be read is a refused item.
+
+    Raises:
+        PlaceError: the JPEG store cannot be written, which is no fault of the volume.
     """
     began = time.perf_counter()
     try:
         with located(job.scan_id):
             return _compress(job, settings, began)
+    except PlaceError:
+        raise
     except CtError as error:
         seconds = time.perf_counter() - began
         return refused(job.name, error, scan_id=job.scan_id, seconds=seconds)
@@ -150,14 +161,12 @@ def _compress(job: CompressJob, settings: CompressSettings, began: float) -> Ite
     return Item("stored", job.name, job.scan_id, nbytes=nbytes, seconds=time.perf_counter() - began)
 
 
-def _is_current(jpeg: Path, attributes: VolumeAttributes) -> bool:
+def _is_current(jpeg: Place, attributes: VolumeAttributes) -> bool:
     store = VolumeStore.open(jpeg)
-    if attributes.scan_id not in store:
-        return False
     try:
         stored = store.read_attributes(attributes.scan_id)
     except StoreError:
-        # A damaged volume is as good as none: it will be replaced.
+        # None is there, or a damaged one, which is as good as none: it will be replaced.
         return False
     # Without figures it was written by something else.
     return stored.quality is not None and attributes == stored.model_copy(update={"quality": None})

@@ -4,11 +4,13 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
-from ctprep.report import beside
+from ctprep.report import append_line, beside
 from ctprep.sources.files import SourceFile
+from ctprep.sources.source import changed_source
+from ctprep.store.disk import writing
 from ctprep.store.errors import SourceError
+from ctprep.store.place import Where
 
 
 class Fingerprints:
@@ -21,7 +23,7 @@ class Fingerprints:
         store: the store; the file is `<store>.fingerprints.jsonl` beside it.
     """
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Where) -> None:
         self._path = beside(store, ".fingerprints.jsonl")
         self._known: dict[str, tuple[str, str]] = {}
         lines = self._path.read_text().splitlines() if self._path.is_file() else []
@@ -42,16 +44,16 @@ class Fingerprints:
         entry = (fingerprint, _join(source_sha256))
         if self._known.get(scan_id) != entry:
             self._known[scan_id] = entry
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([scan_id, *entry]) + "\n")
+            append_line(self._path, [scan_id, *entry])
 
     def tidy(self) -> None:
         """Write the file anew, a line a volume."""
         lines = (json.dumps([scan_id, *entry]) + "\n" for scan_id, entry in self._known.items())
         # Always the same name, so that a killed run's is overwritten by the next.
         partial = self._path.with_name(f".{self._path.name}.partial")
-        partial.write_text("".join(lines))
-        partial.replace(self._path)
+        with writing(self._path.name):
+            partial.write_text("".join(lines))
+            partial.replace(self._path)
 
 
 def fingerprint_files(files: Sequence[SourceFile]) -> str:
@@ -75,6 +77,46 @@ def hash_files(files: Sequence[SourceFile]) -> tuple[str, ...]:
     """
     with _readable():
         return tuple(file.sha256() for file in files)
+
+
+@contextmanager
+def unchanging(files: Sequence[SourceFile], fingerprint: str) -> Iterator[None]:
+    """Refuse what is made of files that change while they are read.
+
+    Voxels and hashes come from several reads, and must be of the same bytes.
+
+    Args:
+        files: those of one scan.
+        fingerprint: what `fingerprint_files` gave when they were found.
+
+    Raises:
+        SourceError: `changed`, in place of what else went wrong because of it.
+    """
+    with _readable():
+        before = _states(files)
+    if fingerprint_files(files) != fingerprint:
+        raise changed_source()
+    try:
+        yield
+    except SourceError as error:
+        if _states_or_none(files) != before:
+            raise changed_source() from error
+        raise
+    if _states_or_none(files) != before:
+        raise changed_source()
+
+
+def _states(files: Sequence[SourceFile]) -> list[tuple[int, ...]]:
+    # The time of the inode cannot be set back, as that of the content can.
+    stats = [path.stat() for path in dict.fromkeys(file.place for file in files)]
+    return [(stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for stat in stats]
+
+
+def _states_or_none(files: Sequence[SourceFile]) -> list[tuple[int, ...]] | None:
+    try:
+        return _states(files)
+    except OSError:
+        return None
 
 
 @contextmanager

@@ -39,24 +39,23 @@ def decide_hu(
             become PAD_HU; empty where there is none.
 
     Returns:
-        HU, rounded half to even and saturated at int16; and what was done, why.
+        HU, rounded half to even and saturated at int16, which may be `stored` itself where nothing
+        changes; and what was done, why.
 
     Raises:
         NotFiniteError: voxels, slope or intercept are NaN or infinite.
         SourceError: `implausible-hu` under `auto`; `bad-policy` for an unknown policy.
     """
-    if policy not in get_args(Policy):
-        raise SourceError(
-            f"the HU policy {policy!r} is unknown",
-            verdict="bad-policy",
-            mend="use auto, rescale or already",
-        )
+    asked = check_policy(policy)
     _check_stored(stored)
     slopes = _one_a_slice(slope, len(stored))
     intercepts = _one_a_slice(intercept, len(stored))
-    decision = _decide(stored, slopes, intercepts, cast(Policy, policy), padding)
+    decision = _decide(stored, slopes, intercepts, asked, padding)
     if decision.decision == "already":
         slopes, intercepts = np.ones_like(slopes), np.zeros_like(intercepts)
+        if padding is None and stored.dtype == np.int16 and stored.flags.owndata:
+            # Nothing changes, and the array keeps its own memory alive: no copy is needed.
+            return stored, decision
     hu = np.empty(stored.shape, np.int16)
     for index, plane in enumerate(stored):
         hu[index] = _to_int16(plane, float(slopes[index]), float(intercepts[index]))
@@ -65,6 +64,24 @@ def decide_hu(
             # A value that reads as tissue marks nothing: it was left from before a rescale.
             hu[index][_between(plane, marked) & (hu[index] <= MOST_PADDING_HU)] = PAD_HU
     return hu, decision
+
+
+def check_policy(policy: str) -> Policy:
+    """Refuse a policy that does not exist.
+
+    Args:
+        policy: as asked.
+
+    Raises:
+        SourceError: `bad-policy`.
+    """
+    if policy not in get_args(Policy):
+        raise SourceError(
+            f"the HU policy {policy!r} is unknown",
+            verdict="bad-policy",
+            mend="use auto, rescale or already",
+        )
+    return cast(Policy, policy)
 
 
 def _decide(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from ctprep.dataset import load_dataset
 from ctprep.engine import Item, refused, run
 from ctprep.fingerprints import Fingerprints, fingerprint_files
 from ctprep.ingest_volume import Job, Settings, ingest_volume, stored_attributes
@@ -14,17 +15,18 @@ from ctprep.sources.discover import discover
 from ctprep.sources.source import Found, Refused
 from ctprep.store.attributes import Grid, StoreAttributes
 from ctprep.store.errors import SourceError, StoreError, located
+from ctprep.store.place import Place, Where, find_place
 from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions
 
 
 def ingest(
     source: Path,
-    store: Path,
+    store: Where,
     *,
     grid: Grid,
     key: bytes,
-    hu_policy: str = "auto",
+    hu_policy: str | None = None,
     hu_range: tuple[int, int] = (-1024, 3071),
     scans: Path | None = None,
     scan_ids: ScanIds = "stem",
@@ -33,22 +35,25 @@ def ingest(
     scheduler: str | None = None,
     dry_run: bool = False,
     native: NativeJpeg | None = None,
+    dataset: str | None = None,
+    metadata: Path | None = None,
 ) -> Iterator[Item]:
     """Read every scan of a source, and store what can be stored.
 
     Run again, it does only what is missing or has changed: a volume is left alone if it was made
     from files of the same SHA-256 with the same parameters. Files whose size and time have not
     changed are not read for that. At the end it writes the catalog, and `<store>.report.jsonl`
-    beside the store.
+    beside the store, or in the current folder where the store is in a bucket.
 
     With worker processes, a script must call this under `if __name__ == "__main__":`.
 
     Args:
         source: folder, or file, with scans.
-        store: store to make, or to finish.
+        store: store to make, or to finish: a folder, or a URL in a bucket.
         grid: common sampling.
         key: key of the pseudonyms (`ctprep.pseudonym.load_key`).
-        hu_policy: whether slope and intercept are applied: auto, rescale or already.
+        hu_policy: whether slope and intercept are applied: auto, rescale or already; None takes
+            the data set's rule, else auto.
         hu_range: HU kept, lowest and highest.
         scans: scan table; without it scans are named by file name or pseudonym. Its paths are
             relative to `source`, or to the table's folder where they exist there only.
@@ -59,6 +64,9 @@ def ingest(
         scheduler: address of a running dask cluster to use instead.
         dry_run: write nothing.
         native: make a JPEG store instead, compressing the slices before they are resampled.
+            Stacks of pictures go into such a store alone.
+        dataset: name or manifest of the data set that the source is of.
+        metadata: its metadata table; without `dataset` its columns tell which it is.
 
     Yields:
         What became of each input, as it is finished: stored, unchanged, refused, or planned in a
@@ -67,29 +75,32 @@ def ingest(
     Raises:
         SourceError: `source` is not there, or there is nothing in it.
         StoreMismatchError: `store` is there with other parameters.
-        TableError: the scan table breaks its schema.
+        TableError: the scan table, the metadata table or the manifest breaks its schema.
     """
-    _check_places(source, store)
-    roster = Roster(source, scans, key, scan_ids=scan_ids)
-    settings = Settings(store, grid, hu_policy, hu_range, tolerant, native, dry_run)
+    place = find_place(store)
+    _check_places(source, place)
+    known = load_dataset(dataset, metadata, tolerant=tolerant)
+    roster = Roster(source, scans, key, scan_ids=scan_ids, dataset=known)
+    hu_policy = hu_policy or ("auto" if known is None else known.manifest.hu.policy)
+    settings = Settings(place, grid, hu_policy, hu_range, tolerant, native, dry_run)
     target = _open_target(settings)
     work = partial(ingest_volume, settings=settings)
-    plan = _Plan(source, roster, settings, target, scans)
+    plan = _Plan(source, roster, settings, target, (scans, metadata))
     finished = run(work, plan.jobs(), workers=1 if dry_run else workers, scheduler=scheduler)
     if dry_run or target is None:
         yield from plan.with_settled(finished)
         return
-    yield from recorded(plan.with_settled(finished), store)
+    yield from recorded(plan.with_settled(finished), place)
     plan.fingerprints.tidy()
     target.write_catalog()
 
 
-def _check_places(source: Path, store: Path) -> None:
+def _check_places(source: Path, store: Place) -> None:
     if not source.exists():
         raise SourceError(
             "there is no such source", verdict="absent", mend="check the path", where=source.name
         )
-    if store.resolve().is_relative_to(source.resolve()):
+    if store.path is not None and store.path.resolve().is_relative_to(source.resolve()):
         raise StoreError(
             "the store would lie inside its own source",
             mend="put the store beside the source folder, not into it",
@@ -120,21 +131,26 @@ class _Plan:
         roster: Roster,
         settings: Settings,
         target: VolumeStore | None,
-        scans: Path | None,
+        tables: tuple[Path | None, ...],
     ) -> None:
         self.fingerprints = Fingerprints(settings.store)
         self._source, self._roster, self._settings = source, roster, settings
         # Names are relative to the folder, also where the source is a single file.
         self._root = source if source.is_dir() else source.parent
         self._target = target
-        self._table = None if scans is None else scans.resolve()
+        self._tables = {table.resolve() for table in tables if table is not None}
         self._settled: list[Item] = []
         self._pending: dict[str, str] = {}
 
     def jobs(self) -> Iterator[Job]:
         """Yield what a worker has to look at."""
-        for entry in discover(self._source, tolerant=self._settings.tolerant):
-            if self._table is not None and self._table == (self._root / entry.name).resolve():
+        found = discover(
+            self._source,
+            tolerant=self._settings.tolerant,
+            may_be_bare=self._roster.gives_geometry,
+        )
+        for entry in found:
+            if self._tables and (self._root / entry.name).resolve() in self._tables:
                 continue
             settled = self._settle(entry)
             if isinstance(settled, Item):
@@ -145,9 +161,9 @@ class _Plan:
             refused(
                 row.path,
                 SourceError(
-                    "the scan table lists it, but no scan was found there",
+                    "the table lists it, but no scan was found there",
                     verdict="listed-but-absent",
-                    mend="fetch the file, or remove its row from the scan table",
+                    mend="fetch the file, or remove its row from the table",
                 ),
                 scan_id=row.scan_id,
             )
@@ -175,15 +191,15 @@ class _Plan:
             return refused(entry.name, error, scan_id=self._roster.listed(entry.name))
         try:
             with located(entry.name):
-                job = Job(entry, self._roster.identify(entry))
-                fingerprint = fingerprint_files(entry.paths)
+                identity = self._roster.identify(entry)
+                job = Job(entry, identity, fingerprint_files(entry.paths))
         except SourceError as error:
             return refused(entry.name, error)
         if self._target is not None:
             attributes = stored_attributes(self._target, job, self._settings)
             if attributes and self.fingerprints.match(
-                job.scan_id, fingerprint, attributes.source_sha256
+                job.scan_id, job.fingerprint, attributes.source_sha256
             ):
                 return Item("unchanged", job.name, job.scan_id)
-        self._pending[job.scan_id] = fingerprint
+        self._pending[job.scan_id] = job.fingerprint
         return job

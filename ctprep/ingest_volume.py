@@ -1,12 +1,12 @@
 """Ingest of one volume, as a worker does it: read, bring onto the grid, write."""
 
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from ctprep.compress import window_volume
+from ctprep.dataset import TableFacts
 from ctprep.engine import Item, refused
-from ctprep.fingerprints import hash_files
+from ctprep.fingerprints import hash_files, unchanging
 from ctprep.geometry import to_canonical
 from ctprep.native import NativeJpeg, native_gray
 from ctprep.quality import write_measured
@@ -15,10 +15,13 @@ from ctprep.roster import Identity
 from ctprep.sources.read import read
 from ctprep.sources.source import Found, Read
 from ctprep.store.attributes import Grid, VolumeAttributes
-from ctprep.store.errors import CtError, StoreError, located
+from ctprep.store.errors import CtError, PlaceError, StoreError, located
+from ctprep.store.place import Place
 from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions
+from ctprep.windowed import check_taken, is_windowed, windowed_gray
 
+NO_FACTS = TableFacts()
 Parameters = dict[str, str | int | float | bool | None]
 
 
@@ -28,6 +31,8 @@ class Job:
 
     found: Found
     identity: Identity
+    fingerprint: str
+    """Of its files, when they were found."""
 
     @property
     def name(self) -> str:
@@ -40,6 +45,11 @@ class Job:
         return self.identity.scan_id
 
     @property
+    def facts(self) -> TableFacts:
+        """What a metadata table says of it; without a table nothing."""
+        return self.identity.facts or NO_FACTS
+
+    @property
     def peak_bytes(self) -> int:
         """Memory to read and resample it."""
         return self.found.peak_bytes
@@ -49,7 +59,7 @@ class Job:
 class Settings:
     """What holds for every volume of a run."""
 
-    store: Path
+    store: Place
     grid: Grid
     hu_policy: str
     hu_range: tuple[int, int]
@@ -73,11 +83,16 @@ def ingest_volume(job: Job, settings: Settings) -> Item:
 
     Returns:
         What became of it; a fault of the scan is a refused item.
+
+    Raises:
+        PlaceError: the store cannot be written, which is no fault of the scan.
     """
     began = time.perf_counter()
     try:
         with located(job.name):
             return _ingest(job, settings, began)
+    except PlaceError:
+        raise
     except CtError as error:
         seconds = time.perf_counter() - began
         return refused(job.name, error, scan_id=job.scan_id, seconds=seconds)
@@ -88,15 +103,13 @@ def stored_attributes(store: VolumeStore, job: Job, settings: Settings) -> Volum
 
     Whether it was made from the same files is left to ask.
     """
-    if job.scan_id not in store:
-        return None
     try:
         attributes = store.read_attributes(job.scan_id)
     except StoreError:
-        # A damaged volume is as good as none: it will be replaced.
+        # None is there, or a damaged one, which is as good as none: it will be replaced.
         return None
     same = (
-        attributes.parameters == settings.parameters
+        attributes.parameters == _parameters(job, settings)
         and attributes.patient_id == job.identity.patient_id
         and attributes.source_format == job.found.format
     )
@@ -104,17 +117,19 @@ def stored_attributes(store: VolumeStore, job: Job, settings: Settings) -> Volum
 
 
 def _ingest(job: Job, settings: Settings, began: float) -> Item:
+    check_taken(job.found, settings.native)
     store = None
-    if settings.store.exists() or not settings.dry_run:
+    if not settings.dry_run or settings.store.exists():
         store = VolumeStore.open(settings.store)
     if store is not None:
         attributes = stored_attributes(store, job, settings)
-        if attributes and attributes.source_sha256 == hash_files(job.found.paths):
+        if attributes and attributes.source_sha256 == _hashes(job):
             seconds = time.perf_counter() - began
             return Item("unchanged", job.name, job.scan_id, seconds=seconds)
     if store is None or settings.dry_run:
         return Item("planned", job.name, job.scan_id, seconds=time.perf_counter() - began)
-    scan = read(job.found, hu_policy=settings.hu_policy, tolerant=settings.tolerant)
+    with unchanging(job.found.paths, job.fingerprint):
+        scan = _read(job, settings)
     nbytes = _write(store, job, scan, settings)
     return Item(
         "stored",
@@ -126,6 +141,34 @@ def _ingest(job: Job, settings: Settings, began: float) -> Item:
     )
 
 
+def _parameters(job: Job, settings: Settings) -> Parameters:
+    return {**settings.parameters, **job.facts.parameters}
+
+
+def _read(job: Job, settings: Settings) -> Read:
+    facts = job.facts
+    scan = read(
+        job.found,
+        hu_policy=settings.hu_policy,
+        tolerant=settings.tolerant,
+        slope=facts.slope,
+        intercept=facts.intercept,
+        geometry=facts.geometry,
+    )
+    return replace(
+        scan,
+        # What a file says of its own acquisition is nearer to the truth.
+        acquisition={**facts.acquisition, **scan.acquisition},
+        verdicts=(*facts.verdicts, *scan.verdicts),
+        mends=(*facts.mends, *scan.mends),
+    )
+
+
+def _hashes(job: Job) -> tuple[str, ...]:
+    with unchanging(job.found.paths, job.fingerprint):
+        return hash_files(job.found.paths)
+
+
 def _write(store: VolumeStore, job: Job, scan: Read, settings: Settings) -> int:
     canonical = to_canonical(scan.volume)
     lowest, highest = settings.hu_range
@@ -135,7 +178,7 @@ def _write(store: VolumeStore, job: Job, scan: Read, settings: Settings) -> int:
         patient_id=job.identity.patient_id,
         source_format=job.found.format,
         source_sha256=scan.source_sha256,
-        parameters=settings.parameters,
+        parameters=_parameters(job, settings),
         original=scan.original,
         affine_ras=gridded.affine_ras.tolist(),
         content=content_box(canonical, settings.grid),
@@ -147,6 +190,10 @@ def _write(store: VolumeStore, job: Job, scan: Read, settings: Settings) -> int:
     )
     if settings.native is None:
         return store.write(job.scan_id, gridded.hu, attributes)
+    if is_windowed(job.found):
+        gray = windowed_gray(canonical, settings.grid, settings.native)
+        # Nothing cleaner is known than what came.
+        return write_measured(store, gray, gray, attributes)
     gray = native_gray(canonical, settings.grid, settings.native)
     clean = window_volume(gridded.hu, settings.native.window, attributes)
     return write_measured(store, gray, clean, attributes)

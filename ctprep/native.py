@@ -61,9 +61,25 @@ def native_gray(
     gray = to_gray(canonical.hu, native.window)
     for axial in gray:
         decode_gray(encode_gray(np.ascontiguousarray(axial), native.quality), axial)
+    return gray_to_grid(gray, canonical, grid)
+
+
+def gray_to_grid(
+    gray: UInt8[np.ndarray, "slice row column"], canonical: Volume, grid: Grid
+) -> UInt8[np.ndarray, "grid_slice grid_row grid_column"]:
+    """Bring gray levels onto the grid, as HU are.
+
+    Args:
+        gray: levels on the sampling of the source.
+        canonical: the volume in stored orientation that they were made from.
+        grid: sampling of the store.
+
+    Returns:
+        Gray levels on the grid; padding is 0.
+    """
     # `to_grid` interpolates and rounds any int16; its padding of -1024 ends up as gray 0.
     carrier = Volume(hu=gray.astype(np.int16), affine_ras=canonical.affine_ras)
     gridded = to_grid(carrier, grid, hu_range=GRAY_RANGE)
-    on_grid: UInt8[np.ndarray, "slice row column"]
+    on_grid: UInt8[np.ndarray, "grid_slice grid_row grid_column"]
     on_grid = np.clip(gridded.hu, *GRAY_RANGE).astype(np.uint8)
     return on_grid

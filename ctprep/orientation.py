@@ -72,3 +72,25 @@ def axis_moves(
     order = (first, second, third)
     flips = tuple(present[axis] != letter for axis, letter in zip(order, codes, strict=True))
     return order, (flips[0], flips[1], flips[2])
+
+
+def affine_of(
+    codes: str, spacing_mm: tuple[float, float, float], origin_ras_mm: tuple[float, float, float]
+) -> Float64[np.ndarray, "4 4"]:
+    """Make the affine of an array whose axes follow those of the world.
+
+    Args:
+        codes: where each array index grows, such as SPL.
+        spacing_mm: in array order.
+        origin_ras_mm: position of the first voxel.
+
+    Returns:
+        Array index to RAS+ mm.
+    """
+    affine_ras = np.eye(4)
+    affine_ras[:3, :3] = 0
+    for axis, (letter, step_mm) in enumerate(zip(codes, spacing_mm, strict=True)):
+        world = next(index for index, sides in enumerate(LETTERS) if letter in sides)
+        affine_ras[world, axis] = step_mm if letter == LETTERS[world][0] else -step_mm
+    affine_ras[:3, 3] = origin_ras_mm
+    return affine_ras

@@ -1,5 +1,6 @@
 """Pseudonyms: what stands for a series or a patient, under a key that only the user holds."""
 
+import fcntl
 import hashlib
 import hmac
 import os
@@ -8,7 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ctprep.report import beside
+from ctprep.store.disk import writing
 from ctprep.store.errors import CtError
+from ctprep.store.place import Where, find_place
 
 KEY_VARIABLE = "CTPREP_PSEUDONYM_KEY"
 KEY_BYTES_MIN = 16
@@ -47,7 +50,7 @@ def _keyed_hash(key: bytes, identifier: str) -> str:
 def load_key(
     key_file: Path | None = None,
     *,
-    store: Path,
+    store: Where,
     env: Mapping[str, str] = os.environ,
     create: bool = True,
 ) -> bytes:
@@ -55,6 +58,7 @@ def load_key(
 
     The file given comes first, then the variable `CTPREP_PSEUDONYM_KEY`, then the file that an
     earlier run left beside the store; else a key is made and left there, readable by its owner.
+    For a store in a bucket the key must be given: whoever reads the bucket must not find it there.
 
     Args:
         key_file: text file with the key; blanks at its ends are dropped.
@@ -63,25 +67,48 @@ def load_key(
         create: False writes nothing, and gives a key for this run alone (dry runs).
 
     Raises:
-        KeyFileError: the file is not there, or the key is shorter than 16 bytes.
+        KeyFileError: the file is not there, the key is shorter than 16 bytes, or the store is in
+            a bucket and none is given.
+        PlaceError: the key cannot be written.
     """
     if key_file is not None:
         return _read_key(key_file)
     if KEY_VARIABLE in env:
         return _check_key(env[KEY_VARIABLE].strip().encode(), KEY_VARIABLE)
-    beside_store = beside(store, ".key")
+    place = find_place(store)
+    if place.path is None:
+        raise KeyFileError(
+            "the key of the pseudonyms is never kept in a bucket, and none was given",
+            mend=f"give --key-file FILE, or set {KEY_VARIABLE}, the same for every run into this "
+            "store; `openssl rand -hex 32` makes one",
+            where=place.name,
+        )
+    beside_store = beside(place, ".key")
     if beside_store.exists():
         return _read_key(beside_store)
-    key = secrets.token_hex(32)
-    if create:
-        beside_store.parent.mkdir(parents=True, exist_ok=True)
-        partial = beside_store.with_name(f".{beside_store.name}.{os.getpid()}.partial")
-        # Made unreadable to others from its first byte, not after it was written.
-        with os.fdopen(os.open(partial, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
-            file.write(key + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(beside_store)
+    if not create:
+        return secrets.token_hex(32).encode()
+    with writing(beside_store.name):
+        return _make_key(beside_store)
+
+
+def _make_key(path: Path) -> bytes:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Always the same name, so that a killed run's is used up by the next.
+    draft = path.with_name(f".{path.name}.partial")
+    # Made unreadable to others from its first byte, not after it was written.
+    with os.fdopen(os.open(draft, os.O_CREAT | os.O_RDWR, 0o600), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if path.exists():
+            # Another run was faster.
+            draft.unlink(missing_ok=True)
+            return _read_key(path)
+        file.truncate()
+        key = secrets.token_hex(32)
+        file.write(key + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+        draft.replace(path)
     return key.encode()
 
 

@@ -6,30 +6,48 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ctprep.engine import Item
+from ctprep.store.disk import writing
+from ctprep.store.place import Where, find_place
 
 
-def beside(store: Path, suffix: str) -> Path:
-    """Name a file that belongs to a store, next to it.
+def beside(store: Where, suffix: str) -> Path:
+    """Name a file that belongs to a store, next to it; in the current folder for a bucket's.
 
     Args:
-        store: such as `corpora/hifi.zarr`.
-        suffix: such as `.report.jsonl`, which gives `corpora/hifi.report.jsonl`.
+        store: such as `corpora/hifi.zarr`, or `s3://bucket/corpora/hifi.zarr`.
+        suffix: such as `.report.jsonl`, which gives `corpora/hifi.report.jsonl`, or
+            `hifi.report.jsonl` here.
     """
-    return store.with_name(store.name.removesuffix(".zarr") + suffix)
+    place = find_place(store)
+    name = place.name.removesuffix(".zarr") + suffix
+    return Path(name) if place.path is None else place.path.with_name(name)
 
 
-def recorded(items: Iterable[Item], store: Path) -> Iterator[Item]:
+def recorded(items: Iterable[Item], store: Where) -> Iterator[Item]:
     """Pass items on, each written to the store's report first.
 
     Args:
         items: what the run yields.
         store: the store being written; the report of its last run is replaced.
+
+    Raises:
+        PlaceError: the disk is full, read-only or fails.
     """
     path = beside(store, ".report.jsonl")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
-        for item in items:
-            file.write(json.dumps(asdict(item)) + "\n")
-            # Flushed by line, so that a killed run has told what it did.
-            file.flush()
-            yield item
+    with writing(path.name):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    for item in items:
+        append_line(path, asdict(item))
+        yield item
+
+
+def append_line(path: Path, content: object) -> None:
+    """Write one line of JSON at the end of a file, which a killed run has then told.
+
+    Raises:
+        PlaceError: the disk is full, read-only or fails.
+    """
+    # Opened anew, so that what a full disk leaves in a buffer fails here and not on closing.
+    with writing(path.name), path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(content) + "\n")

@@ -1,11 +1,14 @@
 """The roster: which scan id and which patient every found scan has."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from ctprep.dataset import Dataset, TableFacts
+from ctprep.metadata import MetadataRow
 from ctprep.pseudonym import patient_pseudonym, scan_pseudonym
+from ctprep.sources import pictures
 from ctprep.sources.source import Found
 from ctprep.store.columns import to_scan_id
 from ctprep.store.errors import SourceError, TableError
@@ -21,13 +24,16 @@ class Identity:
 
     scan_id: str
     patient_id: str
+    facts: TableFacts | None = None
+    """What the metadata table of its data set says; None where there is no table."""
 
 
 class Roster:
     """Names scans by the scan table, or by pseudonyms where there is none.
 
     Without a table a DICOM series gets a keyed pseudonym, any other scan the slug of its file
-    name or a keyed pseudonym of it, and the patient one of PatientID or file name.
+    name (pictures: of the folder's) or a keyed pseudonym of it, and the patient one of PatientID
+    or that name.
 
     Args:
         source: folder, or file, of the scans.
@@ -35,18 +41,26 @@ class Roster:
             they exist there only. None names by pseudonyms.
         key: key of the pseudonyms.
         scan_ids: `stem` for the slug of the file name, `pseudonym` for none of it.
+        dataset: what names scans where there is no scan table, and tells more of them.
 
     Raises:
         TableError: the table breaks its schema, or two rows name the same file.
     """
 
     def __init__(
-        self, source: Path, scans: Path | None, key: bytes, *, scan_ids: ScanIds = "stem"
+        self,
+        source: Path,
+        scans: Path | None,
+        key: bytes,
+        *,
+        scan_ids: ScanIds = "stem",
+        dataset: Dataset | None = None,
     ) -> None:
         self._by_stem = scan_ids == "stem"
         # Names and paths are relative to the folder, also where the source is a single file.
         self._root = (source if source.is_dir() else source.parent).resolve()
         self._key = key
+        self._dataset = dataset
         self._rows = None if scans is None else _rows_by_place(self._root, scans)
         self._names: dict[str, str] = {}
         self._met: set[str] = set()
@@ -55,9 +69,10 @@ class Roster:
         """Name a scan.
 
         Raises:
-            SourceError: `not-listed` in the table, or `duplicate-scan-id`.
+            SourceError: `not-listed` in a table, `listed-as-failed`, or `duplicate-scan-id`.
         """
-        identity = self._by_pseudonym(found) if self._rows is None else self._by_table(found)
+        facts = None if self._dataset is None else self._dataset.facts(found)
+        identity = replace(self._name(found), facts=facts)
         first = self._names.setdefault(identity.scan_id, found.name)
         if first != found.name:
             raise SourceError(
@@ -74,14 +89,38 @@ class Roster:
         Args:
             name: path relative to the source.
         """
+        told = None if self._dataset is None else self._dataset.listed(name)
         row = self._row_above(self._root / name)
-        return None if row is None else row.scan_id
+        return told if row is None else row.scan_id
 
-    def absent(self) -> Iterator[ScanRow]:
-        """Yield the rows of the table that nothing was found for, once all is identified."""
+    @property
+    def gives_geometry(self) -> bool:
+        """Whether files without geometry may find theirs in a table."""
+        return self._dataset is not None and self._dataset.gives_geometry
+
+    def absent(self) -> Iterator[ScanRow | MetadataRow]:
+        """Yield the rows of the table that nothing was found for, once all is identified.
+
+        Where there is a scan table it says what is wanted of a larger data set.
+        """
+        if self._rows is None and self._dataset is not None:
+            yield from self._dataset.absent()
         for row in (self._rows or {}).values():
             if row.scan_id not in self._met:
                 yield row
+
+    def _name(self, found: Found) -> Identity:
+        if self._rows is not None:
+            return self._by_table(found)
+        named = None if self._dataset is None else self._dataset.name(found)
+        if named is None:
+            return self._by_pseudonym(found)
+        scan_id, patient_id = named
+        if self._by_stem:
+            return Identity(scan_id, patient_id)
+        return Identity(
+            scan_pseudonym(self._key, found.key), patient_pseudonym(self._key, patient_id)
+        )
 
     def _by_table(self, found: Found) -> Identity:
         row = self._row_above(found.paths[0].location)
@@ -107,8 +146,10 @@ class Roster:
         patient_id = patient_pseudonym(self._key, found.patient_key)
         if found.format == "dicom" or not self._by_stem:
             return Identity(scan_pseudonym(self._key, found.key), patient_id)
+        # Single pictures have numbers for names; the stack has one.
+        name = found.key if found.format == pictures.FORMAT else found.paths[0].basename
         try:
-            return Identity(to_scan_id(found.paths[0].basename), patient_id)
+            return Identity(to_scan_id(name), patient_id)
         except TableError:
             # A name without a usable letter still deserves a volume.
             return Identity(scan_pseudonym(self._key, found.key), patient_id)

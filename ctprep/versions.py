@@ -3,7 +3,10 @@
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-PACKAGES = ("ct-lite", "isal", "nibabel", "numpy", "pydicom", "SimpleITK", "simplejpeg", "zarr")
+PACKAGES = (
+    *("ct-lite", "isal", "nibabel", "numpy", "pillow", "pydicom"),
+    *("SimpleITK", "simplejpeg", "zarr"),
+)
 
 
 @cache

@@ -31,7 +31,7 @@ def stores_by_kind(
     for kind, store in stores.items():
         if store.attributes.kind != kind:
             raise StoreMismatchError(
-                f"{store.path.name} is a {store.attributes.kind} store, wanted is {kind}",
+                f"{store.name} is a {store.attributes.kind} store, wanted is {kind}",
                 mend="exchange the two stores, or name the other one",
             )
         present = set(store.scan_ids())
@@ -42,7 +42,7 @@ def stores_by_kind(
                 f"are {', '.join(missing[:5])}",
                 mend=f"finish that store (ctprep {'compress' if kind == 'jpeg' else 'ingest'}), "
                 "or take these scans out of the scan table",
-                where=store.path.name,
+                where=store.name,
             )
     if gray_store is not None and hu_store is not None:
         _check_same_grid(gray_store, hu_store)

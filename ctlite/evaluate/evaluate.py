@@ -18,6 +18,7 @@ from ctlite.models.ct_clip import CtClip
 from ctprep.store.attributes import Kind
 from ctprep.store.errors import CheckpointError, RecipeError, TableError
 from ctprep.store.manifest import Prompts
+from ctprep.store.place import Where
 from ctprep.store.store import VolumeStore
 from ctprep.store.tables import LabelTable, ScanRow, read_labels, read_scans
 
@@ -33,7 +34,7 @@ def evaluate_run(
     *,
     labels: Path,
     scans: Path,
-    store: Path | None = None,
+    store: Where | None = None,
     label_names: Sequence[str] | None = None,
     prompts: Prompts = PAPER_PROMPTS,
     thresholds: ThresholdChoice = "tune",
@@ -96,7 +97,7 @@ def evaluate_run(
     kind = volumes.attributes.kind
     found = Scores(
         run=run.resolve().name,
-        store=volumes.path.name,
+        store=volumes.name,
         store_kind=kind,
         bytes_per_volume=_bytes_per_volume(volumes, scan_ids),
         head_parameters=sum(p.numel() for p in model.to_visual_latent.parameters()),
@@ -150,7 +151,7 @@ def _check_splits(rows: Sequence[ScanRow], splits: Sequence[str]) -> None:
             )
 
 
-def _open_store(run: Path, store: Path | None, model: CtClip) -> VolumeStore:
+def _open_store(run: Path, store: Where | None, model: CtClip) -> VolumeStore:
     if store is not None:
         return VolumeStore.open(store)
     kind = model.config.preprocessing.kind
@@ -160,10 +161,10 @@ def _open_store(run: Path, store: Path | None, model: CtClip) -> VolumeStore:
     if path is None:
         raise RecipeError(
             f"the run's recipe names no {kind} store, which its model takes",
-            mend="say where the volumes are: --store PATH",
+            mend="say where the volumes are: --store PATH or URL",
             where=f"{run.name}/recipe.toml",
         )
-    return VolumeStore.open(Path(path), kind=kind)
+    return VolumeStore.open(str(path), kind=kind)
 
 
 def _check_finite(scan_ids: Sequence[str], scores: Float64[np.ndarray, "scan label"]) -> None:
@@ -243,15 +244,7 @@ def _keep(
 
 
 def _bytes_per_volume(store: VolumeStore, scan_ids: Sequence[str]) -> float:
-    sizes = [
-        sum(
-            file.stat().st_size
-            for file in (store.path / scan_id).rglob("*")
-            if file.is_file() and file.suffix != ".json"
-        )
-        for scan_id in scan_ids
-    ]
-    return sum(sizes) / len(sizes)
+    return sum(store.shard_bytes(scan_ids)) / len(scan_ids)
 
 
 def _write_csv(

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ctprep.sources.archives import OTHERS, Kind, archive_kind, list_members
 from ctprep.sources.dicom_file import fault_of
@@ -13,6 +13,7 @@ from ctprep.sources.files import SourceFile
 from ctprep.sources.header_index import HeaderIndex
 from ctprep.sources.nifti import SUFFIXES, find_image
 from ctprep.sources.npz import find_npz
+from ctprep.sources.pictures import belongs_to_stack, find_stack
 from ctprep.sources.source import Found, Refused
 from ctprep.store.errors import SourceError
 
@@ -24,19 +25,23 @@ UNREADABLE_MEMBERS = {
     "link": ("a link or a special file in an archive", "pack the archive with what it links to"),
     "too-large": ("it unpacks to more than any scan", "nothing to do, unless it is a scan"),
 }
-Outcome = Found | Refused | Header
+Outcome = Found | Refused | Header | SourceFile
+"""The last two are parts of something."""
 
 
-def discover(source: Path, *, tolerant: bool = False) -> Iterator[Found | Refused]:
+def discover(
+    source: Path, *, tolerant: bool = False, may_be_bare: bool = False
+) -> Iterator[Found | Refused]:
     """Find the candidate volumes of a source, reading headers only.
 
     Zip and tar archives are looked into, not unpacked. Single files come first, in the order of
-    their names, then DICOM series in that of their first files: the images of a series may lie
-    anywhere, so all must have been seen.
+    their names, then stacks of pictures by their folders, then DICOM series in that of their
+    first files: the images of a series may lie anywhere, so all must have been seen.
 
     Args:
         source: a folder, or one file.
         tolerant: whether to mend what can be mended.
+        may_be_bare: take NIfTI files without geometry, which a table gives.
 
     Yields:
         A candidate or a refusal; together they account for every file once.
@@ -47,14 +52,21 @@ def discover(source: Path, *, tolerant: bool = False) -> Iterator[Found | Refuse
     source = source.absolute()
     root = source if source.is_dir() else source.parent
     empty = True
+    stacks: dict[str, list[SourceFile]] = {}
     with closing(HeaderIndex()) as index:
         for path in _files(source):
             empty = False
-            for outcome in _look(path, root):
+            for outcome in _look(path, root, may_be_bare=may_be_bare):
                 if isinstance(outcome, Header):
                     index.add(outcome)
+                elif isinstance(outcome, SourceFile):
+                    stacks.setdefault(outcome.folder, []).append(outcome)
                 else:
                     yield outcome
+        for folder, files in stacks.items():
+            # A stack that is the whole source is called by the source.
+            stem = root.name if folder == "." else PurePosixPath(folder).name
+            yield find_stack(files, files[0].name, stem, tolerant=tolerant)
         for headers, owns_folder in index.series():
             yield from find_series(headers, owns_folder=owns_folder, tolerant=tolerant)
     if empty:
@@ -80,7 +92,7 @@ def _files(source: Path) -> Iterator[Path]:
                 yield Path(folder) / name
 
 
-def _look(path: Path, root: Path) -> Iterator[Outcome]:
+def _look(path: Path, root: Path, *, may_be_bare: bool) -> Iterator[Outcome]:
     name = path.relative_to(root).as_posix()
     refusal = _place_fault(path, root, name)
     if refusal is not None:
@@ -88,9 +100,9 @@ def _look(path: Path, root: Path) -> Iterator[Outcome]:
         return
     kind = archive_kind(name)
     if kind is not None:
-        yield from _look_into(path, kind, name)
+        yield from _look_into(path, kind, name, may_be_bare=may_be_bare)
     else:
-        yield from _accounted(SourceFile(name, path))
+        yield from _accounted(SourceFile(name, path), may_be_bare=may_be_bare)
 
 
 def _place_fault(path: Path, root: Path, name: str) -> Refused | None:
@@ -102,7 +114,7 @@ def _place_fault(path: Path, root: Path, name: str) -> Refused | None:
     return None
 
 
-def _look_into(path: Path, kind: Kind, name: str) -> Iterator[Outcome]:
+def _look_into(path: Path, kind: Kind, name: str, *, may_be_bare: bool) -> Iterator[Outcome]:
     try:
         for member, reason in list_members(path, kind):
             file = SourceFile(f"{name}/{member.name}", path, member)
@@ -110,17 +122,17 @@ def _look_into(path: Path, kind: Kind, name: str) -> Iterator[Outcome]:
                 what, mend = UNREADABLE_MEMBERS[reason]
                 yield Refused(file.name, reason, what, mend, 1)
             else:
-                yield from _accounted(file)
+                yield from _accounted(file, may_be_bare=may_be_bare)
     except SourceError as error:
         yield Refused(name, error.verdict, error.what, error.mend, 1)
     except OSError as error:
         yield _unreadable(name, error)
 
 
-def _accounted(file: SourceFile) -> Iterator[Outcome]:
+def _accounted(file: SourceFile, *, may_be_bare: bool) -> Iterator[Outcome]:
     """Classify a file; one that cannot be read is refused."""
     try:
-        yield from _classify(file)
+        yield from _classify(file, may_be_bare=may_be_bare)
     except SourceError as error:
         yield Refused(file.name, error.verdict, error.what, error.mend, 1)
     except OSError as error:
@@ -132,11 +144,14 @@ def _unreadable(name: str, error: OSError) -> Refused:
     return Refused(name, "unreadable", what, "check its permissions", 1)
 
 
-def _classify(file: SourceFile) -> tuple[Outcome, ...]:
+def _classify(file: SourceFile, *, may_be_bare: bool) -> tuple[Outcome, ...]:
     lower = file.name.lower()
     for suffix, kind in SUFFIXES.items():
         if lower.endswith(suffix):
-            return (find_image(file, kind, file.basename[: -len(suffix)]),)
+            stem = file.basename[: -len(suffix)]
+            return (find_image(file, kind, stem, may_be_bare=may_be_bare),)
+    if belongs_to_stack(file):
+        return (file,)
     if lower.endswith(".npz"):
         return (find_npz(file),)
     if archive_kind(lower) or lower.endswith(OTHERS):
@@ -146,7 +161,7 @@ def _classify(file: SourceFile) -> tuple[Outcome, ...]:
     with file.open() as stream:
         start = stream.read(START_BYTES)
     if any(start[at : at + 4] in NIFTI_MAGIC for at in NIFTI_MAGIC_OFFSETS):
-        return (find_image(file, "nifti", file.basename),)
+        return (find_image(file, "nifti", file.basename, may_be_bare=may_be_bare),)
     headers = read_headers(file) if looks_like_dicom(start) else ()
     if not headers:
         return (Refused(file.name, "not-a-scan", "no format of a scan", "nothing to do", 1),)

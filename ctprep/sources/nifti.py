@@ -1,9 +1,10 @@
 """NIfTI, NRRD and MetaImage: one file, one volume."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float64, Shaped
+from jaxtyping import Float64
 
 from ctprep.geometry import check_right_angles, check_spacing
 from ctprep.hu import decide_hu
@@ -14,6 +15,7 @@ from ctprep.sources.nifti_header import read_nifti_header
 from ctprep.sources.nifti_voxels import read_voxels
 from ctprep.sources.original import geometry_of, peak_bytes, read_of_file
 from ctprep.sources.source import Found, Read
+from ctprep.sources.table_geometry import TableGeometry, settle_geometry
 from ctprep.store.errors import SourceError
 from ctprep.volume import Volume
 
@@ -28,23 +30,25 @@ SUFFIXES = {
 }
 
 
-def find_image(file: SourceFile, kind: str, stem: str) -> Found:
+def find_image(file: SourceFile, kind: str, stem: str, *, may_be_bare: bool = False) -> Found:
     """Describe a file from its header.
 
     Args:
         file: the file.
         kind: `nifti`, `nrrd` or `mha`.
         stem: its name without suffix.
+        may_be_bare: take a NIfTI file without geometry, which a table gives.
 
     Raises:
         SourceError: it holds no single volume with a geometry.
     """
     geometry = None
     if kind == "nifti":
-        header = read_nifti_header(file)
+        header = read_nifti_header(file, may_be_bare=may_be_bare)
         slices, rows, columns = header.shape[::-1]
-        # The file's fastest axis x is the array's last.
-        geometry = geometry_of((slices, rows, columns), header.affine_ras[:, [2, 1, 0, 3]])
+        if header.affine_ras is not None:
+            # The file's fastest axis x is the array's last.
+            geometry = geometry_of((slices, rows, columns), header.affine_ras[:, [2, 1, 0, 3]])
         shape: tuple[int, ...] = header.shape
         bytes_a_voxel = max(header.dtype.itemsize, FLOAT32_BYTES)
     else:
@@ -70,7 +74,13 @@ def find_image(file: SourceFile, kind: str, stem: str) -> Found:
 
 
 def read_nifti(
-    found: Found, *, hu_policy: str, slope: int | float = 1, intercept: int | float = 0
+    found: Found,
+    *,
+    hu_policy: str,
+    slope: int | float = 1,
+    intercept: int | float = 0,
+    geometry: TableGeometry | None = None,
+    tolerant: bool = False,
 ) -> Read:
     """Read one file.
 
@@ -82,29 +92,41 @@ def read_nifti(
         hu_policy: `auto`, `rescale` or `already`.
         slope: HU per value, from a metadata table.
         intercept: HU of the value 0, from a metadata table.
+        geometry: what that table says of spacing and axes.
+        tolerant: let the table rule where the header says otherwise.
 
     Raises:
-        SourceError: it is damaged, has no geometry, or is not HU.
+        SourceError: it is damaged, has no geometry or not that of the table, or is not HU.
     """
     file = found.paths[0]
     before = file.fingerprint()
+    mends: tuple[str, ...] = ()
     if found.format == "nifti":
-        stored, affine_ras = _nifti(file)
+        header = read_nifti_header(file, may_be_bare=geometry is not None)
+        affine_ras, mends = _settled(header.affine_ras, geometry, tolerant=tolerant)
+        # Before the voxels, which take long.
+        placeholder = np.broadcast_to(np.int16(0), header.shape[::-1])
+        check_right_angles(Volume(hu=placeholder, affine_ras=affine_ras))
+        stored = read_voxels(file, header)
     else:
         with file.on_disk() as path:
             shape, _, itemsize = read_shape(path)
             check_attached(path, math.prod(shape) * itemsize)
             image = read_image(path)  # keeps the voxels alive
-        stored, affine_ras = image.voxels, image.affine_ras
-        check_spacing(affine_ras)
+        affine_ras, mends = settle_geometry(image.affine_ras, geometry, tolerant=tolerant)
+        stored = image.voxels
+    check_spacing(affine_ras)
     hu, decision = decide_hu(stored, slope, intercept, hu_policy)
-    return read_of_file(found, hu, affine_ras, decision, before=before)
+    scan = read_of_file(found, hu, affine_ras, decision, before=before)
+    return replace(scan, mends=(*scan.mends, *mends))
 
 
-def _nifti(file: SourceFile) -> tuple[Shaped[np.ndarray, "z y x"], Float64[np.ndarray, "4 4"]]:
-    header = read_nifti_header(file)
+def _settled(
+    declared_ras: Float64[np.ndarray, "4 4"] | None,
+    geometry: TableGeometry | None,
+    *,
+    tolerant: bool,
+) -> tuple[Float64[np.ndarray, "4 4"], tuple[str, ...]]:
     # The file's fastest axis x is the array's last.
-    affine_ras = header.affine_ras[:, [2, 1, 0, 3]]
-    placeholder = np.broadcast_to(np.int16(0), header.shape[::-1])
-    check_right_angles(Volume(hu=placeholder, affine_ras=affine_ras))
-    return read_voxels(file, header), affine_ras
+    in_array_order = None if declared_ras is None else declared_ras[:, [2, 1, 0, 3]]
+    return settle_geometry(in_array_order, geometry, tolerant=tolerant)

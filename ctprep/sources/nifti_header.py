@@ -37,7 +37,7 @@ class NiftiHeader:
         offset: byte of the unpacked file at which the voxels start.
         slope: value of one stored unit.
         intercept: value of the stored 0.
-        affine_ras: index (x, y, z) to RAS+ mm.
+        affine_ras: index (x, y, z) to RAS+ mm; None in a bare header.
     """
 
     shape: tuple[int, int, int]
@@ -45,7 +45,7 @@ class NiftiHeader:
     offset: int
     slope: float
     intercept: float
-    affine_ras: Float64[np.ndarray, "4 4"]
+    affine_ras: Float64[np.ndarray, "4 4"] | None
 
     @property
     def nbytes(self) -> int:
@@ -76,11 +76,12 @@ def unpacker(file: Path | BufferedIOBase) -> BufferedIOBase:
     return opened
 
 
-def read_nifti_header(source: SourceFile) -> NiftiHeader:
+def read_nifti_header(source: SourceFile, *, may_be_bare: bool = False) -> NiftiHeader:
     """Read the header of a NIfTI-1 or NIfTI-2 file, compressed or not.
 
     Args:
         source: the file.
+        may_be_bare: take a header without geometry, which must then come from elsewhere.
 
     Raises:
         SourceError: `truncated`, `unreadable`, `not-a-volume`, `no-spacing`, `no-orientation`.
@@ -102,7 +103,7 @@ def read_nifti_header(source: SourceFile) -> NiftiHeader:
             # Not from the file: that would read the extensions, which are longer than `start`.
             header = kind(start[:size], "<" if order == "little" else ">", check=False)
             if bytes(header["magic"].item())[:3] == magic:
-                parsed = _parse(header)
+                parsed = _parse(header, may_be_bare=may_be_bare)
                 _check_size(source, parsed.nbytes)
                 return parsed
     whole = len(start) >= min(KINDS)
@@ -130,7 +131,7 @@ def _check_size(file: SourceFile, promised: int) -> None:
         raise damaged(what, "truncated")
 
 
-def _parse(header: Any) -> NiftiHeader:  # noqa: ANN401
+def _parse(header: Any, *, may_be_bare: bool) -> NiftiHeader:  # noqa: ANN401
     rank, *lengths = (int(n) for n in header["dim"])
     if not 3 <= rank <= 7 or any(n != 1 for n in lengths[3:rank]) or min(lengths[:3]) < 1:
         raise _no_volume(f"an image of {rank} dimensions {tuple(lengths[: max(rank, 0)])}")
@@ -147,7 +148,13 @@ def _parse(header: Any) -> NiftiHeader:  # noqa: ANN401
         raise damaged(f"the voxels cannot start at byte {offset}", "unreadable")
     slope, intercept = _scaling(header)
     shape = (lengths[0], lengths[1], lengths[2])
-    return NiftiHeader(shape, dtype, offset, slope, intercept, _affine(header))
+    affine_ras = None
+    try:
+        affine_ras = _affine(header)
+    except SourceError:
+        if not may_be_bare:
+            raise
+    return NiftiHeader(shape, dtype, offset, slope, intercept, affine_ras)
 
 
 def _no_volume(what: str) -> SourceError:

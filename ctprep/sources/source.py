@@ -13,7 +13,7 @@ class Found:
     """One candidate volume, of which nothing but headers is read so far.
 
     Args:
-        format: `dicom`, `nifti`, `npz`, `nrrd` or `mha`.
+        format: `dicom`, `nifti`, `npz`, `nrrd`, `mha` or `pictures`.
         paths: its files, each once, in reading order.
         name: where it lies, relative to the source; holds no header text.
         key: what identifies it; personal, so it is never logged or stored.

@@ -83,10 +83,10 @@ class OriginalGeometry(Attributes):
 
 
 class HuDecision(Attributes):
-    """Whether slope and intercept were applied, and why."""
+    """Whether slope and intercept were applied, and why; pictures come windowed."""
 
     policy: Literal["auto", "rescale", "already"]
-    decision: Literal["rescaled", "already"]
+    decision: Literal["rescaled", "already", "windowed"]
     slope: float
     intercept: float
     reason: str

@@ -3,7 +3,6 @@
 import hashlib
 import io
 from collections.abc import Iterable
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,7 +10,7 @@ import pyarrow.parquet as pq
 from ctprep.store.attributes import VolumeAttributes
 from ctprep.store.errors import StoreError
 
-_MEND = "it is rebuilt at the end of `ctprep ingest` and `ctprep compress`: run that again"
+CATALOG_MEND = "it is rebuilt at the end of `ctprep ingest` and `ctprep compress`: run that again"
 
 CATALOG_SCHEMA = pa.schema(
     [
@@ -92,19 +91,20 @@ def _number(value: str | float | None) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def read_catalog(path: Path) -> pa.Table:
+def read_catalog(content: bytes | memoryview) -> pa.Table:
     """Read a catalog.
 
+    Args:
+        content: of its file.
+
     Raises:
-        StoreError: it is missing, damaged, or has other columns.
+        StoreError: it is damaged, or has other columns.
     """
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(pa.BufferReader(content))
         table.validate(full=True)
-    except FileNotFoundError as error:
-        raise StoreError("the store has no catalog", mend=_MEND, where=path.parent.name) from error
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise StoreError("the catalog is damaged", mend=_MEND, where=path.parent.name) from error
+        raise StoreError("the catalog is damaged", mend=CATALOG_MEND) from error
     if not table.schema.equals(CATALOG_SCHEMA):
-        raise StoreError("the catalog has other columns", mend=_MEND, where=path.parent.name)
+        raise StoreError("the catalog has other columns", mend=CATALOG_MEND)
     return table

@@ -14,11 +14,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ctprep.store.disk import writing
+
 PARTIAL = ".partial"
 _NEW, _OLD, _REMOVED = "new", "old", "removed"
 
 
-def write_folder(store: Path, name: str, files: Mapping[str, bytes]) -> None:
+def write_folder(store: Path, name: str, files: Mapping[str, bytes | memoryview]) -> None:
     """Write a folder of the store as one step, in place of one that may be there.
 
     A reader finds the old folder or the new one, never a mixture; while one replaces the other
@@ -28,14 +30,29 @@ def write_folder(store: Path, name: str, files: Mapping[str, bytes]) -> None:
         store: folder of the store.
         name: of the folder to write.
         files: content by path relative to the folder.
+
+    Raises:
+        PlaceError: the disk is full, read-only or fails; nothing of the folder is there then.
     """
-    with _locked_folder(store, name) as folder:
+    with writing(store.name), _locked_folder(store, name) as folder:
         for path, data in files.items():
             _write_synced(folder / path, data)
         for parent in [*(p for p in folder.rglob("*") if p.is_dir()), folder]:
             _sync_folder(parent)
         _move_in(folder, store / name)
-    _sync_folder(store)
+        _sync_folder(store)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file of a store whole or not at all, in place of one that may be there.
+
+    Raises:
+        PlaceError: the disk is full, read-only or fails; an old file is still there then.
+    """
+    with writing(path.parent.name), _locked_folder(path.parent, path.name) as folder:
+        _write_synced(folder / path.name, data)
+        (folder / path.name).rename(path)
+        _sync_folder(path.parent)
 
 
 def remove_folder(store: Path, name: str) -> None:
@@ -78,22 +95,42 @@ def clean(store: Path) -> None:
     _drop_partial(store)
 
 
+def leftovers(store: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield what writers have left that are gone, and whether `clean` would put it back.
+
+    Nothing is changed. What a living writer holds is left out.
+    """
+    for folder in sorted((store / PARTIAL).glob("*")):
+        name, _, state = folder.name.rsplit("~", 2) if folder.name.count("~") == 2 else ("", "", "")
+        with suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield folder, state == _OLD and not (store / name).exists()
+            finally:
+                os.close(lock)
+
+
 def create_file(path: Path, data: bytes) -> bool:
     """Make a file with its whole content, unless it exists.
 
     Returns:
         Whether this call has made it.
+
+    Raises:
+        PlaceError: the disk is full, read-only or fails.
     """
-    draft = path.with_name(f".{path.name}~{secrets.token_hex(8)}")
-    try:
-        _write_synced(draft, data)
-        # Linking, unlike renaming, does not replace what another has made in the meantime.
-        path.hardlink_to(draft)
-    except FileExistsError:
+    if path.exists():
+        # Nothing to write, so also where nothing may be written.
         return False
-    finally:
-        draft.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    with writing(path.parent.name), _locked_folder(path.parent, path.name) as folder:
+        _write_synced(folder / path.name, data)
+        try:
+            # Linking, unlike renaming, does not replace what another has made in the meantime.
+            path.hardlink_to(folder / path.name)
+        except FileExistsError:
+            return False
+        _sync_folder(path.parent)
     return True
 
 
@@ -152,10 +189,14 @@ def _move_in(folder: Path, target: Path) -> None:
         else:
             break
     for old in replaced:
-        shutil.rmtree(old, ignore_errors=True)
+        # Renamed first: half removed, it must not be what `clean` puts back.
+        gone = _aside(target.parent, target.name, _REMOVED)
+        with suppress(OSError):
+            old.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
 
-def _write_synced(path: Path, data: bytes) -> None:
+def _write_synced(path: Path, data: bytes | memoryview) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         file.write(data)

@@ -4,6 +4,7 @@ CtError
 ├── StoreError             a store or a volume in it cannot be used
 │   ├── StoreVersionError      written by another format version
 │   └── StoreMismatchError     exists with other parameters, or of another kind
+├── PlaceError             where a store lives cannot be reached, or refuses
 ├── SourceError            a scan cannot be read (becomes a refusal row in `ingest`)
 │   └── NotFiniteError         voxels are NaN or infinite
 ├── TableError             a table or manifest breaks its schema
@@ -56,6 +57,10 @@ class StoreVersionError(StoreError):
 
 class StoreMismatchError(StoreError):
     """A store exists, but with other parameters or of another kind than asked for."""
+
+
+class PlaceError(CtError, OSError):
+    """Where a store lives cannot be reached, or refuses: nothing is known about what is in it."""
 
 
 class SourceError(CtError, ValueError):

@@ -11,6 +11,7 @@ from ctprep.store.attributes import PAD_HU, Affine, Grid, Kind, StoreAttributes,
 from ctprep.store.columns import SCAN_ID_PATTERN
 from ctprep.store.errors import StoreError
 from ctprep.store.jpeg import LONGEST_SIDE
+from ctprep.store.shard import checksum
 
 METADATA = "zarr.json"
 CATALOG = "catalog.parquet"
@@ -21,6 +22,10 @@ SHARD = "c/0/0/0"
 CHUNK_SLICES = 8
 OURS = "ctprep"
 """Key of our part in `attributes`."""
+ARRAY_CHECKSUM = "ctprep_array_crc32c"
+"""Key, beside ours, of the CRC-32C of the array's `zarr.json`, which has those of the chunks."""
+METADATA_CHECKSUM = "ctprep_crc32c"
+"""Key of the checksum in `attributes` of a group."""
 
 BLOSC = {"cname": "zstd", "clevel": 3, "shuffle": "bitshuffle", "typesize": 2, "blocksize": 0}
 FILL_VALUE: dict[Kind, int] = {"jpeg": 0, "hifi": PAD_HU}
@@ -45,13 +50,18 @@ def check_scan_id(scan_id: str) -> str:
     Raises:
         StoreError: not a slug of `a-z0-9._-`, hidden, or a name that zarr or we keep.
     """
-    is_slug = re.fullmatch(SCAN_ID_PATTERN, scan_id) and "\n" not in scan_id
-    if not is_slug or scan_id in (METADATA, CATALOG) or scan_id.startswith("__"):
+    if not is_scan_id(scan_id):
         raise StoreError(
             f"{scan_id!r} is no scan id",
             mend="use 1 to 128 of a-z, 0-9, '.', '_' and '-', not beginning with '.' or '__'",
         )
     return scan_id
+
+
+def is_scan_id(name: str) -> bool:
+    """Tell whether `check_scan_id` would let a name pass."""
+    is_slug = re.fullmatch(SCAN_ID_PATTERN, name) is not None and "\n" not in name
+    return is_slug and name not in (METADATA, CATALOG) and not name.startswith("__")
 
 
 def chunk_slices(shape: tuple[int, int, int]) -> int:
@@ -77,13 +87,44 @@ def chunk_slices(shape: tuple[int, int, int]) -> int:
 
 
 def group_document(attributes: dict[str, Any]) -> bytes:
-    """Write `zarr.json` of a group."""
-    document = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    """Write `zarr.json` of a group, with the CRC-32C of what it would be without this checksum.
+
+    `is_unaltered` tells by it whether anything was altered.
+    """
+    plain = _encode({"zarr_format": 3, "node_type": "group", "attributes": attributes})
+    checked = attributes | {METADATA_CHECKSUM: checksum(plain)}
+    return _encode({"zarr_format": 3, "node_type": "group", "attributes": checked})
+
+
+def is_unaltered(data: bytes) -> bool | None:
+    """Tell whether a group's `zarr.json` is byte for byte what `group_document` has written.
+
+    Args:
+        data: the file.
+
+    Returns:
+        None where it is JSON without our checksum, of which nothing is known.
+    """
+    try:
+        attributes = dict(json.loads(data)["attributes"])
+        if attributes.pop(METADATA_CHECKSUM, None) is None:
+            return None
+        return group_document(attributes) == data
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def _encode(document: dict[str, Any]) -> bytes:
     return (json.dumps(document, indent=2, allow_nan=False) + "\n").encode()
 
 
-def volume_document(attributes: VolumeAttributes, store: StoreAttributes) -> bytes:
+def volume_document(attributes: VolumeAttributes, store: StoreAttributes, array: bytes) -> bytes:
     """Write `zarr.json` of a volume: an OME-Zarr image, and where it comes from.
+
+    Args:
+        attributes: of the volume.
+        store: attributes of its store.
+        array: `zarr.json` of the array; its checksum binds this document to the voxels.
 
     Source:
         OME-Zarr 0.5, "multiscales"; RFC-4, axis orientation.
@@ -104,6 +145,7 @@ def volume_document(attributes: VolumeAttributes, store: StoreAttributes) -> byt
         {
             "ome": {"version": "0.5", "multiscales": [image]},
             OURS: attributes.model_dump(mode="json"),
+            ARRAY_CHECKSUM: checksum(array),
         }
     )
 
@@ -179,7 +221,7 @@ def array_document(
         "dimension_names": ["z", "y", "x"],
         "storage_transformers": [],
     }
-    return (json.dumps(document, indent=2) + "\n").encode()
+    return _encode(document)
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,20 @@
 """What a data set is: its files, tables, labels and conventions, from `data_manifests/*.toml`."""
 
+import re
 import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ctprep.store.attributes import Attributes
 from ctprep.store.columns import check_faults
 from ctprep.store.errors import TableError, located
 from ctprep.store.labels import CT_LITE_LABELS, CT_RATE_LABELS
+
+MANIFESTS = Path(__file__).parents[2] / "data_manifests"
+"""Beside the packages, in the repository and where they are installed."""
 
 NOT_STATED = "not stated"
 """What a manifest says where no source of ours tells."""
@@ -72,6 +76,8 @@ class AxisRule(Attributes):
     spacing: Literal["header", "metadata-table", "sidecar", "fixed"]
     spacing_mm: tuple[float, float, float] | None = None
     """In array order, when fixed."""
+    fallback_axis_codes: str | None = Field(default=None, pattern=r"^[LRAPSI]{3}$")
+    """Of an array whose header tells none, slice, row, column; its spacing is then a table's."""
     reason: str = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -80,10 +86,9 @@ class AxisRule(Attributes):
             raise ValueError("axis_codes go with orientation 'fixed', and with nothing else")
         if (self.spacing == "fixed") != (self.spacing_mm is not None):
             raise ValueError("spacing_mm goes with spacing 'fixed', and with nothing else")
-        if self.axis_codes is not None:
-            axes = {"LRAPSI".index(code) // 2 for code in self.axis_codes}
-            if len(axes) != 3:
-                raise ValueError(f"axis_codes {self.axis_codes!r} name an axis twice")
+        for codes in (self.axis_codes, self.fallback_axis_codes):
+            if codes is not None and len({"LRAPSI".index(code) // 2 for code in codes}) != 3:
+                raise ValueError(f"axis_codes {codes!r} name an axis twice")
         return self
 
 
@@ -128,6 +133,8 @@ class DatasetManifest(Attributes):
     labels: tuple[LabelName, ...] = Field(min_length=1)
     evaluated: tuple[str, ...] = Field(min_length=1)
     """The labels scored on this data set, by their CT-RATE names."""
+    patient_pattern: str | None = None
+    """Regular expression on a scan id, whose one group is the patient; None where ids tell none."""
     hu: HuRule
     axes: AxisRule
     splits: tuple[Split, ...] = ()
@@ -135,6 +142,15 @@ class DatasetManifest(Attributes):
     scans: str | None = None
     """File name of the scan table beside the manifest, where there is one."""
     notes: tuple[str, ...] = ()
+
+    @field_validator("patient_pattern")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}") from error
+        return pattern
 
     @model_validator(mode="after")
     def _check_labels(self) -> "DatasetManifest":
@@ -145,9 +161,32 @@ class DatasetManifest(Attributes):
         absent = [name for name in self.evaluated if name not in counts]
         if absent:
             raise ValueError(f"evaluated {absent[0]!r} is none of the labels")
+        if self.patient_pattern is not None and re.compile(self.patient_pattern).groups != 1:
+            raise ValueError(f"patient_pattern {self.patient_pattern!r} must have one group")
         if self.scans is not None and Path(self.scans).name != self.scans:
             raise ValueError(f"scans {self.scans!r} must be a file name without folders")
         return self
+
+
+def load_manifest(name_or_path: str) -> DatasetManifest:
+    """Find the manifest of a data set.
+
+    Args:
+        name_or_path: a name such as `ct_rate`, or a TOML file of the user's own.
+
+    Raises:
+        TableError: no data set of that name, or its manifest breaks the schema.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".toml":
+        return read_manifest(path)
+    known = sorted(path.stem for path in MANIFESTS.glob("*.toml"))
+    if name_or_path not in known:
+        raise TableError(
+            f"no data set is called {name_or_path!r}",
+            mend=f"use one of {', '.join(known)}, or a TOML file that describes your own",
+        )
+    return read_manifest(MANIFESTS / f"{name_or_path}.toml")
 
 
 def read_manifest(path: Path) -> DatasetManifest:

@@ -1,24 +1,22 @@
-"""A corpus on disk: volumes of one grid in a Zarr group, each written whole or not at all."""
+"""A corpus: volumes of one grid in a Zarr group, each written whole or not at all."""
 
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Shaped
-from pydantic import BaseModel, ValidationError
 
-from ctprep.store.attributes import FORMAT_VERSION, Kind, StoreAttributes, VolumeAttributes
-from ctprep.store.catalog import build_catalog, read_catalog
+from ctprep.store.attributes import Kind, StoreAttributes, VolumeAttributes
+from ctprep.store.catalog import CATALOG_MEND, build_catalog, read_catalog
 from ctprep.store.chunks import decode_chunks, encode_chunks
-from ctprep.store.columns import write_atomically
-from ctprep.store.commit import clean, create_file, remove_folder, write_folder
-from ctprep.store.errors import StoreError, StoreMismatchError, StoreVersionError, located
+from ctprep.store.documents import check_same, read_group, read_store_attributes, validated
+from ctprep.store.errors import StoreError, StoreMismatchError, located
 from ctprep.store.layout import (
     ARRAY,
+    ARRAY_CHECKSUM,
     CATALOG,
     DTYPE,
     METADATA,
@@ -28,12 +26,13 @@ from ctprep.store.layout import (
     check_scan_id,
     chunk_slices,
     group_document,
+    is_scan_id,
     volume_document,
 )
-from ctprep.store.reader import read_layout, read_volume
+from ctprep.store.place import Place, Where, find_place
+from ctprep.store.reader import read_volume
 from ctprep.store.shard import checksum, join_chunks
 
-Model = TypeVar("Model", bound=BaseModel)
 Describe = Callable[[Shaped[np.ndarray, "slice row column"], int], VolumeAttributes]
 """Gives the attributes of a volume, from its voxels as decoded and the bytes of its shard."""
 
@@ -42,76 +41,108 @@ REPLACED_WAIT_S = 0.02
 
 
 class VolumeStore:
-    """A corpus on disk; threads and processes may read and write it at once.
+    """A corpus in a folder or a bucket; threads and processes may read and write it at once.
 
     Args:
-        path: folder of the store.
+        place: where the store lives.
         attributes: what holds for every volume.
     """
 
-    def __init__(self, path: Path, attributes: StoreAttributes) -> None:
-        self.path = path
+    def __init__(self, place: Place, attributes: StoreAttributes) -> None:
+        self.place = place
         self.attributes = attributes
+        self._known: set[str] = set()
+        """Volumes that were there when last looked for, which saves looking at each reading."""
 
     @classmethod
-    def create(cls, path: Path, attributes: StoreAttributes) -> "VolumeStore":
+    def create(cls, where: Where, attributes: StoreAttributes) -> "VolumeStore":
         """Make a store, or open the one that is there if its parameters are the same.
 
         What killed writers have left in it is removed.
 
         Args:
-            path: folder to make; its parents are made too.
+            where: folder to make, with its parents, or URL of a bucket that exists and the path in
+                it.
             attributes: of the store; `versions` may differ from those of an existing one.
 
         Raises:
             StoreError: the path is a file, or a folder with something else in it.
             StoreMismatchError: the store there differs; each differing field is named.
             StoreVersionError: the store there is of another format version.
+            PlaceError: the bucket cannot be reached.
         """
         chunk_slices(attributes.grid.shape)
         document = group_document({OURS: attributes.model_dump(mode="json")})
-        with located(path.name):
-            _make_folder(path)
-            if create_file(path / METADATA, document):
-                return cls(path, attributes)
-        store = cls.open(path)
-        with located(path.name):
-            _check_same(store.attributes, attributes)
-        clean(path)
+        place = find_place(where)
+        made = False
+        with located(place.name):
+            if not place.has(METADATA):
+                _check_free(place)
+                made = place.create(METADATA, document)
+        store = cls(place, attributes) if made else cls.open(place)
+        with located(place.name):
+            check_same(store.attributes, attributes)
+        # Also where it is new: an earlier run may have been killed before there was a store.
+        place.clean()
         return store
 
     @classmethod
-    def open(cls, path: Path, *, kind: Kind | None = None) -> "VolumeStore":
+    def open(cls, where: Where, *, kind: Kind | None = None) -> "VolumeStore":
         """Open a store.
 
         Args:
-            path: its folder.
+            where: its folder, or its URL in a bucket.
             kind: what the store must hold.
 
         Raises:
             StoreError: there is no store.
             StoreVersionError: it is of another format version.
             StoreMismatchError: it is of the other kind.
+            PlaceError: the bucket cannot be reached.
         """
-        with located(path.name):
-            attributes = _read_attributes(path)
+        place = find_place(where)
+        with located(place.name):
+            attributes = read_store_attributes(place)
             if kind is not None and attributes.kind != kind:
                 raise StoreMismatchError(
                     f"a {attributes.kind} store where a {kind} store is needed",
                     mend=f"give the path of a {kind} store",
                 )
-        return cls(path, attributes)
+        return cls(place, attributes)
+
+    @property
+    def name(self) -> str:
+        """The last part of where the store lives, as errors show it."""
+        return self.place.name
+
+    @property
+    def url(self) -> str:
+        """What the store can be opened by again: its path as given, or its URL."""
+        return self.place.url
+
+    @property
+    def path(self) -> Path:
+        """Its folder.
+
+        Raises:
+            StoreError: it lives in a bucket.
+        """
+        if self.place.path is None:
+            raise StoreError(
+                "a store in a bucket is no folder",
+                mend="copy it to a disk first",
+                where=self.name,
+            )
+        return self.place.path
 
     def scan_ids(self) -> tuple[str, ...]:
-        """Give the ids of all volumes, sorted."""
-        return tuple(sorted(entry.name for entry in self.path.iterdir() if entry.name in self))
+        """Give the ids of all volumes, sorted; none of them is opened."""
+        self._known = {name for name in self.place.volumes() if is_scan_id(name)}
+        return tuple(sorted(self._known))
 
     def __contains__(self, scan_id: str) -> bool:
         """Tell whether a volume is there."""
-        try:
-            return (self._volume(scan_id) / METADATA).is_file()
-        except StoreError:
-            return False
+        return is_scan_id(scan_id) and self.place.has(f"{scan_id}/{METADATA}")
 
     def write(
         self,
@@ -134,7 +165,7 @@ class VolumeStore:
             StoreError: the id is not allowed, or the voxels or attributes do not fit the store.
         """
         with located(scan_id):
-            target = self._volume(scan_id)
+            check_scan_id(scan_id)
             self._check_voxels(voxels)
             kind, grid, quality = (
                 self.attributes.kind,
@@ -149,12 +180,13 @@ class VolumeStore:
                 decode_chunks(chunks, kind, decoded)
                 attributes = attributes(decoded, len(shard))
             _check_own(scan_id, attributes)
-            files = {
+            array = array_document(kind, grid, quality, checksums)
+            files: dict[str, bytes | memoryview] = {
                 f"{ARRAY}/{SHARD}": shard,
-                f"{ARRAY}/{METADATA}": array_document(kind, grid, quality, checksums),
-                METADATA: volume_document(attributes, self.attributes),
+                f"{ARRAY}/{METADATA}": array,
+                METADATA: volume_document(attributes, self.attributes, array),
             }
-            write_folder(self.path, target.name, files)
+            self.place.write_volume(scan_id, files)
         return len(shard)
 
     def _check_voxels(self, voxels: Shaped[np.ndarray, "..."]) -> None:
@@ -170,55 +202,94 @@ class VolumeStore:
         self,
         scan_id: str,
         *,
+        slices: tuple[int, int] | None = None,
         out: Shaped[np.ndarray, "slice row column"] | None = None,
         threads: int = 1,
     ) -> Shaped[np.ndarray, "slice row column"]:
-        """Read the voxels of a volume, every chunk checked against its checksum.
+        """Read the voxels of a volume, every chunk that is read checked against its checksum.
 
         Args:
             scan_id: of the volume.
-            out: contiguous array of the grid's shape to fill; a new one by default.
+            slices: begin and end of the slices to read, and no more of the shard than holds them;
+                all of them by default.
+            out: contiguous array of the shape of what is read, to fill; a new one by default.
             threads: that decode at once.
 
         Returns:
             `out`: uint8 gray levels of a JPEG store, or int16 HU of a hi-fi store.
 
         Raises:
-            StoreError: there is no such volume, it is damaged, or `out` does not fit.
+            StoreError: there is no such volume, it is damaged, or `slices` or `out` do not fit.
+            PlaceError: the bucket cannot be reached.
         """
-        before = self._identity(scan_id)
-        try:
-            return self._read(scan_id, out, threads)
-        except StoreError:
-            # A writer may have put a new volume in place between two of our reads.
-            time.sleep(REPLACED_WAIT_S)
-            if self._identity(scan_id) == before:
-                raise
-            return self._read(scan_id, out, threads)
+        with located(scan_id):
+            try:
+                return self._read(scan_id, slices, out, threads)
+            except StoreError:
+                # A writer may have put a new volume in place between two of our reads.
+                time.sleep(REPLACED_WAIT_S)
+                self._known.discard(scan_id)
+                return self._read(scan_id, slices, out, threads)
 
     def _read(
-        self, scan_id: str, out: Shaped[np.ndarray, "slice row column"] | None, threads: int
+        self,
+        scan_id: str,
+        slices: tuple[int, int] | None,
+        out: Shaped[np.ndarray, "slice row column"] | None,
+        threads: int,
     ) -> Shaped[np.ndarray, "slice row column"]:
-        volume = self._existing(scan_id)
-        with located(scan_id):
-            shape = read_layout(volume).shape
-            # Before memory is asked for: a damaged shape may be any.
-            if shape != self.attributes.grid.shape:
-                raise StoreError(
-                    f"its array is of shape {shape}, the store's grid {self.attributes.grid.shape}",
-                    mend="the volume is damaged: make it again",
-                )
-        return read_volume(volume, out=out, threads=threads)
+        self._check_there(scan_id)
+        expected = self.attributes.grid.shape
+        return read_volume(
+            self.place, scan_id, expected=expected, slices=slices, out=out, threads=threads
+        )
 
     def read_attributes(self, scan_id: str) -> VolumeAttributes:
         """Read what a volume says about itself.
 
         Raises:
             StoreError: there is no such volume, or its attributes are damaged.
+            PlaceError: the bucket cannot be reached.
         """
         with located(scan_id):
-            ours = _read_ours(self._existing(scan_id))
-            return _validated(VolumeAttributes, ours)
+            try:
+                group = read_group(self.place, f"{check_scan_id(scan_id)}/{METADATA}")
+            except (FileNotFoundError, NotADirectoryError) as error:
+                raise _absent() from error
+            return validated(VolumeAttributes, group[OURS])
+
+    def check_bound(self, scan_id: str) -> None:
+        """Check that what a volume says about itself was written with its voxels.
+
+        Together with the checksums that `read` checks, it tells of every mixture of two writers.
+
+        Raises:
+            StoreError: there is no such volume, it is damaged, or it is of two writers.
+        """
+        with located(scan_id):
+            try:
+                group = read_group(self.place, f"{check_scan_id(scan_id)}/{METADATA}")
+                array = self.place.read(f"{scan_id}/{ARRAY}/{METADATA}")
+            except (FileNotFoundError, NotADirectoryError) as error:
+                raise _absent() from error
+            # What an earlier program wrote is not bound.
+            if group.get(ARRAY_CHECKSUM, checksum(array)) != checksum(array):
+                raise StoreError(
+                    "its attributes and its voxels are of two writers", mend="make it again"
+                )
+
+    def shard_bytes(self, scan_ids: Sequence[str]) -> list[int]:
+        """Give the bytes of the shards of some volumes.
+
+        Raises:
+            StoreError: a volume has none.
+        """
+        try:
+            return self.place.sizes([f"{scan_id}/{ARRAY}/{SHARD}" for scan_id in scan_ids])
+        except FileNotFoundError as error:
+            raise StoreError(
+                "a volume has no shard", mend="make it again", where=self.name
+            ) from error
 
     def remove(self, scan_id: str) -> None:
         """Remove a volume; the catalog is not rebuilt.
@@ -227,8 +298,9 @@ class VolumeStore:
             StoreError: there is no such volume.
         """
         with located(scan_id):
+            self._known.discard(scan_id)
             try:
-                remove_folder(self.path, self._existing(scan_id).name)
+                self.place.remove_volume(check_scan_id(scan_id))
             except FileNotFoundError as error:
                 raise _absent() from error
 
@@ -238,11 +310,11 @@ class VolumeStore:
         Returns:
             The catalog, a row a volume, sorted by scan id; the columns of `CATALOG_SCHEMA`.
         """
-        table, encoded = build_catalog(
-            (self.read_attributes(scan_id), (self.path / scan_id / ARRAY / SHARD).stat().st_size)
-            for scan_id in self.scan_ids()
-        )
-        write_atomically(self.path / CATALOG, encoded)
+        scan_ids = self.scan_ids()
+        with ThreadPoolExecutor(self.place.at_once) as executor:
+            attributes = executor.map(self.read_attributes, scan_ids)
+            table, encoded = build_catalog(zip(attributes, self.shard_bytes(scan_ids), strict=True))
+        self.place.replace(CATALOG, encoded)
         return table
 
     def catalog(self) -> pa.Table:
@@ -251,24 +323,18 @@ class VolumeStore:
         Raises:
             StoreError: it is missing or damaged.
         """
-        return read_catalog(self.path / CATALOG)
-
-    def _volume(self, scan_id: str) -> Path:
-        return self.path / check_scan_id(scan_id)
-
-    def _existing(self, scan_id: str) -> Path:
-        with located(scan_id):
-            volume = self._volume(scan_id)
-            if not volume.is_dir():
-                raise _absent()
-        return volume
-
-    def _identity(self, scan_id: str) -> int | None:
-        with located(scan_id):
+        with located(self.name):
             try:
-                return self._volume(scan_id).stat().st_ino
-            except FileNotFoundError:
-                return None
+                return read_catalog(self.place.read(CATALOG))
+            except FileNotFoundError as error:
+                raise StoreError("the store has no catalog", mend=CATALOG_MEND) from error
+
+    def _check_there(self, scan_id: str) -> None:
+        if scan_id in self._known:
+            return
+        if not self.place.has(f"{check_scan_id(scan_id)}/{METADATA}"):
+            raise _absent()
+        self._known.add(scan_id)
 
 
 def _check_own(scan_id: str, attributes: VolumeAttributes) -> None:
@@ -285,76 +351,11 @@ def _absent() -> StoreError:
     )
 
 
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise StoreError("a file is in the way", mend="choose another path") from error
+def _check_free(place: Place) -> None:
     # Listed before asking for metadata: another process may just be making the same store.
-    others = [entry.name for entry in path.iterdir() if not entry.name.startswith(".")]
-    if others and not (path / METADATA).is_file():
+    others = [name for name in place.make() if not name.startswith(".")]
+    if others and not place.has(METADATA):
         raise StoreError(
             f"the folder holds other things, such as {min(others)!r}",
             mend="choose an empty folder, or a new one",
         )
-
-
-def _read_ours(folder: Path) -> dict[str, Any]:
-    try:
-        document = json.loads((folder / METADATA).read_bytes())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise StoreError(f"there is no {METADATA} here", mend="check the path") from error
-    except ValueError as error:
-        raise StoreError(f"its {METADATA} is not JSON", mend="make it again") from error
-    attributes = document.get("attributes") if isinstance(document, dict) else None
-    ours = attributes.get(OURS) if isinstance(attributes, dict) else None
-    if not isinstance(ours, dict):
-        raise StoreError("not a ctprep store", mend="give a store that ctprep has written")
-    return ours
-
-
-def _read_attributes(path: Path) -> StoreAttributes:
-    ours = _read_ours(path)
-    version = ours.get("format_version")
-    if version is not None and version != FORMAT_VERSION:
-        raise StoreVersionError(
-            f"format version {version!r}, where this program knows {FORMAT_VERSION!r}",
-            mend="install the ctprep that wrote it, or make the store again",
-        )
-    return _validated(StoreAttributes, ours)
-
-
-def _validated(model: type[Model], values: dict[str, Any]) -> Model:
-    try:
-        return model.model_validate_json(json.dumps(values))
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
-        )
-        raise StoreError(f"its attributes are not valid: {faults}", mend="make it again") from error
-
-
-def _check_same(found: StoreAttributes, wanted: StoreAttributes) -> None:
-    here, there = _flat(wanted.model_dump()), _flat(found.model_dump())
-    differing = [
-        f"{name} is {there.get(name)!r}, not {here.get(name)!r}"
-        for name in here | there
-        if here.get(name) != there.get(name)
-    ]
-    if differing:
-        raise StoreMismatchError(
-            f"a store with other parameters is there: {'; '.join(differing)}",
-            mend="use the same parameters, or write to another store",
-        )
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if name == "versions":
-            continue
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat

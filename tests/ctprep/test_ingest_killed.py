@@ -72,7 +72,7 @@ def unbroken(source, tiny_grid) -> Path:
     return store
 
 
-@pytest.mark.parametrize("kill_after", [2, 4])
+@pytest.mark.parametrize("kill_after", [2, 5])
 def test_a_rerun_after_a_kill_equals_an_unbroken_run(
     source, unbroken, tmp_path, tiny_grid, kill_after
 ) -> None:

@@ -3,21 +3,26 @@
 The body is asymmetric on every axis, so a flip, a transposition or an offset by one shows.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from ctprep.geometry import to_canonical
+from ctprep.geometry import reorient, to_canonical
+from ctprep.orientation import affine_of
 from ctprep.resample import to_grid
 from ctprep.sources.discover import discover
 from ctprep.sources.read import read
 from ctprep.sources.source import Found
-from ctprep.store.attributes import Grid
+from ctprep.store.attributes import LUNG, Grid
+from ctprep.volume import Volume
+from ctprep.window import to_gray
 
 SHAPE = (20, 26, 32)
 MM = 0.8
@@ -39,6 +44,7 @@ def _body() -> np.ndarray:
 
 
 BODY = _body()
+SPL_RAS = affine_of("SPL", (MM, MM, MM), (0.0, 0.0, 0.0))
 
 
 def _write_dicom(folder: Path, order: list[int], *, turned: bool) -> None:
@@ -100,6 +106,18 @@ def _npz(folder: Path) -> None:
     np.savez_compressed(folder / "scan.npz", ct=BODY[::-1])
 
 
+def _pictures(codes: str) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        stored = Volume(hu=BODY, affine_ras=SPL_RAS)
+        gray = to_gray(reorient(stored, codes).hu, LUNG)
+        for number, picture in enumerate(gray):
+            Image.fromarray(picture).save(folder / f"{number}.png")
+        sidecar = {"spacing_mm": [MM, MM, MM], "axis_codes": codes}
+        (folder / "stack.json").write_text(json.dumps(sidecar))
+
+    return write
+
+
 WRITERS = {
     "dicom head first": _head_first,
     "dicom feet first": _feet_first,
@@ -142,3 +160,15 @@ def test_the_stored_picture_reads_like_an_axial_slice(found: Found) -> None:
     assert spine_row > SHAPE[1] / 2 > front_row
     assert left_column > SHAPE[2] / 2
     assert front_slice > SHAPE[0] / 2 > left_slice
+
+
+@pytest.mark.parametrize("codes", ["SPL", "IPL", "IAR", "PIL", "ASR", "LIP", "RSA"])
+def test_pictures_in_any_order_end_as_the_same_gray_levels(tmp_path: Path, codes: str) -> None:
+    """Axial, coronal and sagittal stacks, from either end; HU are lost, gray levels are not."""
+    _pictures(codes)(tmp_path)
+    (found,) = discover(tmp_path)
+
+    volume = to_canonical(read(found).volume)
+
+    np.testing.assert_array_equal(to_gray(volume.hu, LUNG), to_gray(BODY, LUNG))
+    assert volume.axis_codes == "SPL"

@@ -39,7 +39,7 @@ def test_scan_ids_stay_in_the_store(scan_id: str) -> None:
 def test_ome_metadata_says_where_the_patient_is(bench) -> None:
     """By hand: an SPL volume whose first voxel is at R 90, A 80, S -300 mm."""
     document = json.loads(
-        volume_document(bench.volume_attributes("scan"), bench.store_attributes("hifi"))
+        volume_document(bench.volume_attributes("scan"), bench.store_attributes("hifi"), b"{}")
     )
 
     (image,) = document["attributes"]["ome"]["multiscales"]

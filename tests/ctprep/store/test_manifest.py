@@ -6,7 +6,7 @@ import pytest
 
 from ctprep.store.errors import TableError
 from ctprep.store.labels import CT_LITE_LABELS, CT_RATE_LABELS
-from ctprep.store.manifest import read_manifest
+from ctprep.store.manifest import load_manifest, read_manifest
 
 MANIFESTS = Path(__file__).parents[3] / "data_manifests"
 
@@ -76,6 +76,9 @@ def test_ct_rate_columns_are_those_of_its_tables(shared_data: Path) -> None:
         ('policy = "auto"', 'policy = "guess"', "hu.policy"),
         ('spacing = "metadata-table"', 'spacing = "fixed"', "axes: Value error, spacing_mm"),
         ('orientation = "header"', 'orientation = "fixed"\naxis_codes = "LRS"', "axis twice"),
+        ('fallback_axis_codes = "SPL"', 'fallback_axis_codes = "SPA"', "axis twice"),
+        ('patient_pattern = "^([', 'patient_pattern = "^[', "must have one group"),
+        ('patient_pattern = "^([', 'patient_pattern = "^(([', "no regular expression"),
         ('key = "VolumeName"', "", "tables.reports.key"),
         ('ct_lite_name = "Emphysema"', 'ct_lite_name = "emphysema"', "labels.7: Value error"),
         ('ct_lite_name = "Emphysema"', 'ct_lite_name = "Atelectasis"', "twice"),
@@ -114,6 +117,17 @@ def test_all_faults_come_in_one_error(tmp_path: Path) -> None:
         read_manifest(path)
 
     assert all(key in caught.value.what for key in ("hu.policy", "layout: ", "layuot: "))
+
+
+def test_a_manifest_is_found_by_name_or_path(tmp_path: Path) -> None:
+    """The names are those of the files; another is told with them."""
+    own = tmp_path / "ct_rate.toml"
+    own.write_bytes((MANIFESTS / "ct_rate.toml").read_bytes())
+
+    assert load_manifest("ct_rate") == load_manifest(str(own))
+    with pytest.raises(TableError, match="'ctrate'") as caught:
+        load_manifest("ctrate")
+    assert "ct_rate, nidch, phantom, rad_chestct" in caught.value.mend
 
 
 def test_missing_manifest(tmp_path: Path) -> None:

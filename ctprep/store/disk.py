@@ -1,0 +1,41 @@
+"""What a file system refuses a writer, as an error that says how to mend it."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ctprep.store.errors import CtError, PlaceError
+
+_AGAIN = "run the same command again: it goes on where it stopped"
+_REASONS = {
+    errno.ENOSPC: ("the disk is full", f"free space, then {_AGAIN}"),
+    errno.EDQUOT: ("the disk quota is used up", f"free space or raise the quota, then {_AGAIN}"),
+    errno.EFBIG: ("a file may not grow so large here", f"raise `ulimit -f`, then {_AGAIN}"),
+    errno.EROFS: ("the file system is read-only", "mount it for writing, or choose another path"),
+    errno.EACCES: ("writing is not permitted", "get write permission, or choose another path"),
+    errno.EPERM: ("writing is not permitted", "get write permission, or choose another path"),
+}
+
+
+@contextmanager
+def writing(where: str) -> Iterator[None]:
+    """Turn what goes wrong with the disk while writing into a `PlaceError`.
+
+    It is no fault of a scan: the next one would meet it too, so a run ends with it.
+
+    Args:
+        where: name of what is written; no absolute path.
+
+    Raises:
+        PlaceError: the disk is full, read-only, fails, or permits no writing.
+    """
+    try:
+        yield
+    except CtError:
+        raise
+    except OSError as error:
+        what, mend = _REASONS.get(
+            error.errno or 0,
+            (f"it cannot be written: {error.strerror or error}", f"check the disk, then {_AGAIN}"),
+        )
+        raise PlaceError(what, mend=mend, where=where) from error

@@ -1,0 +1,149 @@
+"""Where a store lives: a folder or a bucket, behind the few things that a store asks of either."""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from ctprep.store.errors import StoreError
+from ctprep.store.folder import FolderPlace
+
+SCHEMES = ("s3", "gs", "az", "memory")
+"""Of the URLs that name a bucket."""
+
+Content = bytes | memoryview
+
+
+@runtime_checkable
+class Place(Protocol):
+    """Where a store lives. Keys are relative to the store and use `/`.
+
+    A volume is a folder of the store with a `zarr.json`; it is there whole or not at all. A place
+    can be pickled, used by threads at once, and put in front of another one, as a cache would be.
+    """
+
+    @property
+    def name(self) -> str:
+        """The last part of where it is, as errors show it."""
+
+    @property
+    def url(self) -> str:
+        """What `find_place` finds it by: a path, or a URL without secrets."""
+
+    @property
+    def path(self) -> Path | None:
+        """Its folder; None in a bucket."""
+
+    @property
+    def at_once(self) -> int:
+        """How many requests are worth having under way at once."""
+
+    def exists(self) -> bool:
+        """Tell whether something is there already."""
+
+    def make(self) -> Sequence[str]:
+        """Make it where it is not there yet, and name what is in it.
+
+        Raises:
+            StoreError: something else is in the way.
+        """
+
+    def has(self, key: str) -> bool:
+        """Tell whether a file is there."""
+
+    def read(self, key: str) -> Content:
+        """Read a whole file.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+
+    def read_end(self, key: str, nbytes: int) -> tuple[Content, int]:
+        """Read the last bytes of a file, all of a shorter one, and tell how many it has.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+
+    def read_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[Content]:
+        """Read parts of a file.
+
+        Args:
+            key: of the file.
+            ranges: begin and end of each part, inside the file and none empty.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+
+    def sizes(self, keys: Sequence[str]) -> list[int]:
+        """Give the bytes of some files.
+
+        Raises:
+            FileNotFoundError: one is not there.
+        """
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Make a file with its whole content, unless it exists; tell whether this call did."""
+
+    def replace(self, key: str, data: bytes) -> None:
+        """Write a whole file or nothing, in place of one that may be there."""
+
+    def volumes(self) -> list[str]:
+        """Name the volumes, in any order, without opening them."""
+
+    def write_volume(self, name: str, files: Mapping[str, bytes | memoryview]) -> None:
+        """Write a volume as one step, in place of one that may be there.
+
+        Args:
+            name: of the volume.
+            files: content by key relative to the volume; the last one is its `zarr.json`.
+        """
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume as one step.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+
+    def clean(self) -> None:
+        """Remove what writers have left that are gone for certain."""
+
+
+Where = Place | Path | str
+"""What a user may give for a store."""
+
+
+def find_place(where: Where) -> Place:
+    """Tell where a store lives from what a user typed.
+
+    Args:
+        where: a folder, or a URL such as `s3://bucket/corpora/q90.zarr`; a place is given back.
+
+    Raises:
+        StoreError: the URL names no bucket, or is of an unknown scheme.
+        PlaceError: what is needed to reach a bucket is not installed.
+    """
+    if isinstance(where, Path):
+        return FolderPlace(where)
+    if not isinstance(where, str):
+        return where
+    scheme, is_url, _ = where.partition("://")
+    if not is_url:
+        return FolderPlace(Path(where))
+    if scheme not in SCHEMES:
+        raise StoreError(
+            f"stores are not kept at {scheme}://",
+            mend=f"give a folder, or a URL that begins with {', '.join(SCHEMES)}",
+        )
+    # Late: a folder needs none of it.
+    open_bucket: Callable[[str], Place] = import_module("ctprep.store.bucket").BucketPlace
+    return open_bucket(where)
+
+
+def is_same_place(one: Place, other: Place) -> bool:
+    """Tell whether two places are one, also where their paths are spelled differently."""
+    if one.path is not None and other.path is not None:
+        return one.path.resolve() == other.path.resolve()
+    return one == other

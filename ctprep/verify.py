@@ -1,0 +1,212 @@
+"""Verify a store: every byte of every volume, the catalog, and whatever else lies there."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ctprep.engine import Item, run
+from ctprep.store.commit import PARTIAL, leftovers
+from ctprep.store.errors import StoreError
+from ctprep.store.layout import CATALOG, DTYPE, METADATA, check_scan_id, is_unaltered
+from ctprep.store.store import VolumeStore
+from ctprep.verify_catalog import CatalogVerdict, find_catalog_faults
+from ctprep.verify_repair import Repairs, command_to_make
+from ctprep.verify_volume import PROCESS_BYTES, BrokenVerdict, VerifyJob, verify_volume
+
+Verdict = (
+    Literal["sound", "leftover", "unknown", "empty", "store-altered", "not-verified"]
+    | BrokenVerdict
+    | CatalogVerdict
+)
+BROKEN = ("damaged", "altered", "mismatched")
+"""Volumes that `repair` moves out of the store."""
+CATALOG_ONLY = ("no-catalog", "catalog-damaged", "unlisted", "stale")
+"""What a new catalog settles."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found about one volume, or about one other thing in the store."""
+
+    scan_id: str | None
+    """None where it is not about one volume."""
+    verdict: Verdict
+    what: str | None = None
+    mend: str | None = None
+    mended: str | None = None
+    """What `repair` has done about it."""
+    settled: bool = False
+    """Whether nothing is left to do about it: sound from the start, or mended."""
+
+
+def verify_store(
+    path: Path,
+    *,
+    repair: bool = False,
+    hifi: Path | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
+) -> Iterator[Finding]:
+    """Read a store again, and tell what is not as it was written.
+
+    It may run while others read and write the store; `repair` is for a store at rest.
+
+    Args:
+        path: the store.
+        repair: rebuild the catalog, remove what dead writers have left, and move what is damaged
+            or unknown into the folder `<store>.quarantine` beside the store.
+        hifi: with `repair` of a JPEG store, the hi-fi store from which damaged and missing volumes
+            are made again.
+        workers: processes; 1 stays in this one.
+        scheduler: address of a running dask cluster to use instead.
+
+    Yields:
+        A finding for every volume, sound or not, and for everything else that is wrong.
+
+    Raises:
+        StoreError: there is no store, its own metadata cannot be read, or `hifi` does not fit it.
+        PlaceError: a repair cannot be written.
+    """
+    store = VolumeStore.open(path)
+    if is_unaltered((path / METADATA).read_bytes()) is False:
+        # By it everything else is judged, so nothing else can be.
+        yield Finding(
+            None,
+            "store-altered",
+            "the zarr.json of the store itself was altered",
+            "put it back from a backup, or make the store again; nothing else was looked at",
+        )
+        return
+    repairs = Repairs(store, hifi) if repair else None
+    if hifi is not None and repairs is None:
+        raise StoreError("a store to restore from, but no repair", mend="add --repair")
+    findings = _find(store, repairs, workers, scheduler)
+    yield from findings if repairs is None else _repaired(findings, repairs, workers)
+
+
+def _find(
+    store: VolumeStore, repairs: Repairs | None, workers: int, scheduler: str | None
+) -> Iterator[Finding]:
+    told: set[str] = set()
+    for finding in _find_in_folders(store, repairs, workers, scheduler):
+        if finding.scan_id and not finding.settled:
+            told.add(finding.scan_id)
+        yield finding
+    again = "`ctprep verify --repair` rebuilds it"
+    for scan_id, verdict, what in find_catalog_faults(store):
+        # A volume that is broken, and by now perhaps moved away, is a finding already.
+        if scan_id not in told:
+            mend = f"{command_to_make(store)}; or drop its row with --repair"
+            yield Finding(scan_id, verdict, what, mend if verdict == "missing" else again)
+
+
+def _find_in_folders(
+    store: VolumeStore, repairs: Repairs | None, workers: int, scheduler: str | None
+) -> Iterator[Finding]:
+    yield from _leftovers(store)
+    if repairs is not None:
+        # Before the volumes: it may put one back.
+        repairs.clean()
+    yield from _strays(store)
+    voxels = int(np.prod(store.attributes.grid.shape))
+    # The shard, the same put together again, and room for one decoded chunk.
+    peak_bytes = PROCESS_BYTES + 3 * voxels * DTYPE[store.attributes.kind].itemsize
+    jobs = (VerifyJob(scan_id, peak_bytes) for scan_id in store.scan_ids())
+    work = partial(verify_volume, store=store.path)
+    for item in run(work, jobs, workers=workers, scheduler=scheduler):
+        yield _finding(store, item)
+
+
+def _finding(store: VolumeStore, item: Item) -> Finding:
+    if item.status == "unchanged":
+        return Finding(item.scan_id, "sound", settled=True)
+    if item.verdict in ("worker-killed", "too-large"):
+        return Finding(item.scan_id, "not-verified", item.what, item.mend)
+    verdict: Verdict = item.verdict  # type: ignore[assignment]
+    if verdict == "unknown-file":
+        mend = "move it out of the volume, as --repair does"
+    elif verdict == "unchecked":
+        mend = "nothing is known to be wrong; a store made anew has checksums everywhere"
+    else:
+        mend = f"move it away with `ctprep verify --repair`, then {command_to_make(store)}"
+    return Finding(item.scan_id, verdict, item.what, mend)
+
+
+def _leftovers(store: VolumeStore) -> Iterator[Finding]:
+    for folder, put_back in leftovers(store.path):
+        what = f"{PARTIAL}/{folder.name} was left by a writer that is gone"
+        if put_back:
+            what += ", and holds the only copy of a volume"
+        yield Finding(None, "leftover", what, "the next ingest or compress, or --repair, mends it")
+
+
+def _strays(store: VolumeStore) -> Iterator[Finding]:
+    for entry in sorted(store.path.iterdir()):
+        if entry.name in (METADATA, CATALOG, PARTIAL) or entry.name in store:
+            continue
+        if entry.is_dir() and not any(path.is_file() for path in entry.rglob("*")):
+            yield Finding(None, "empty", entry.name, "remove the empty folder")
+        elif entry.is_dir() and _is_scan_id(entry.name):
+            mend = f"move it away with `ctprep verify --repair`, then {command_to_make(store)}"
+            yield Finding(entry.name, "damaged", f"its {METADATA} is missing", mend)
+        else:
+            mend = "move it out of the store, as --repair does"
+            yield Finding(None, "unknown", entry.name, mend)
+
+
+def _is_scan_id(name: str) -> bool:
+    try:
+        check_scan_id(name)
+    except StoreError:
+        return False
+    return True
+
+
+def _repaired(findings: Iterator[Finding], repairs: Repairs, workers: int) -> Iterator[Finding]:
+    """Mend what can be mended at once; hold back the volumes that are to be made again."""
+    lost: dict[str, Finding] = {}
+    for finding in findings:
+        if finding.verdict == "sound":
+            yield finding
+            continue
+        mended = _mend(finding, repairs)
+        repairs.record(mended)
+        if mended.scan_id and finding.verdict in (*BROKEN, "missing"):
+            lost[mended.scan_id] = mended
+        else:
+            yield mended
+    for item in repairs.restore(tuple(lost), workers):
+        finding = lost.pop(item.name)
+        if item.status == "refused":
+            finding = replace(finding, mend=item.mend, mended=_and(finding, f"but {item.what}"))
+        else:
+            finding = replace(finding, mended=_and(finding, "made again"), settled=True)
+        yield finding
+    yield from lost.values()
+    repairs.rebuild_catalog()
+
+
+def _mend(finding: Finding, repairs: Repairs) -> Finding:
+    name = finding.scan_id or str(finding.what)
+    if finding.verdict in (*BROKEN, "unknown"):
+        settled = finding.verdict == "unknown"
+        return replace(finding, mended=repairs.move_away(name), settled=settled)
+    if finding.verdict == "unknown-file":
+        return replace(finding, mended=repairs.move_unknown_files(name), settled=True)
+    if finding.verdict == "empty":
+        return replace(finding, mended=repairs.remove_empty(name), settled=True)
+    if finding.verdict == "leftover":
+        return replace(finding, mended="removed, or put back", settled=True)
+    if finding.verdict == "missing":
+        return replace(finding, mended="dropped from the catalog")
+    if finding.verdict in CATALOG_ONLY:
+        return replace(finding, mended="catalog rebuilt", settled=True)
+    return finding
+
+
+def _and(finding: Finding, then: str) -> str:
+    return f"{finding.mended}; {then}" if finding.mended else then
