@@ -42,6 +42,7 @@ def show_source(summary: "SourceSummary", details: "FileDetails | None", *, as_j
         ("files", f"{summary.files:,}"),
         ("candidate volumes", f"{summary.candidates:,} of {summary.patients:,} patients"),
         ("mended to be found", f"{summary.mended:,}"),
+        *((f"warned: {verdict}", f"{count:,}") for verdict, count in summary.verdicts.items()),
         ("memory of the largest", tell_bytes(summary.largest_peak_bytes)),
         ("fit in memory at once", f"{summary.at_once:,}"),
         (f"hi-fi store on {summary.grid}", f"about {tell_bytes(summary.hifi_bytes)}"),

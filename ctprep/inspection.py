@@ -71,6 +71,7 @@ class SourceSummary:
         patients: of how many people, as far as headers and file names tell.
         kinds: the candidates by format and sampling, the most common first.
         mended: how many were found only because something was put right.
+        verdicts: warnings that do not refuse a candidate, by how many have them.
         refusals: by verdict, the most files first.
         largest_peak_bytes: memory that the most demanding candidate needs.
         at_once: how many such fit in this machine's memory.
@@ -84,6 +85,7 @@ class SourceSummary:
     patients: int
     kinds: tuple[Kind, ...]
     mended: int
+    verdicts: dict[str, int]
     refusals: tuple[RefusalGroup, ...]
     largest_peak_bytes: int
     at_once: int
@@ -126,6 +128,7 @@ class Inspector:
         self._first: dict[str, Refused] = {}
         self._files: Counter[str] = Counter()
         self._groups: Counter[str] = Counter()
+        self._verdicts: Counter[str] = Counter()
         self._patients: set[int] = set()
         self._multiframe: set[int] = set()
         self._found_files = self._mended = self._peak = self._voxels = 0
@@ -146,6 +149,7 @@ class Inspector:
         # A hash, so that a long run keeps no identifiers.
         self._patients.add(hash(outcome.patient_key))
         self._mended += bool(outcome.mends)
+        self._verdicts.update(outcome.verdicts)
         self._peak = max(self._peak, outcome.peak_bytes)
         self._voxels += filled_voxels(outcome.geometry, self._grid)
 
@@ -158,6 +162,7 @@ class Inspector:
             patients=len(self._patients),
             kinds=tuple(_kind(form, geometry, count) for (form, geometry), count in counts),
             mended=self._mended,
+            verdicts=dict(self._verdicts.most_common()),
             refusals=tuple(self._refusals()),
             largest_peak_bytes=self._peak,
             at_once=memory_budget() // self._peak if self._peak else 0,

@@ -1,5 +1,7 @@
 """What is told of a source is what an ingest of it does, and names nobody."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,30 @@ def test_every_file_is_counted_once(source, tiny_grid) -> None:
     assert verdicts == [("single-image", 3, 3), ("not-a-scan", 1, 1)]
     assert summary.refusals[0].example == "lone-0"
     assert summary.refusals[1].mend
+
+
+def test_warnings_and_mends_are_counted(source, tiny_grid) -> None:
+    """A candidate that was mended, or is doubtful, is told apart from the others."""
+    inspector = Inspector(tiny_grid)
+    found = next(item for item in discover(source) if isinstance(item, Found))
+    inspector.add(found)
+    inspector.add(replace(found, mends=("dropped a copy",), verdicts=("mixed-planes",)))
+
+    summary = inspector.summary()
+
+    assert (summary.mended, summary.verdicts) == (1, {"mixed-planes": 1})
+
+
+def test_a_file_of_several_volumes_is_one_file(source, tiny_grid) -> None:
+    """Two stacks of one multi-frame file are two candidates."""
+    inspector = Inspector(tiny_grid)
+    found = next(item for item in discover(source) if isinstance(item, Found))
+    for frames in (((0, 0), (0, 1)), ((0, 2), (0, 3))):
+        inspector.add(replace(found, frames=frames))
+
+    summary = inspector.summary()
+
+    assert (summary.files, summary.candidates) == (1, 2)
 
 
 def test_nothing_that_identifies_is_told(source, tiny_grid) -> None:
