@@ -47,7 +47,8 @@ TAGS = (
     *ACQUISITION_NUMBERS,
     *TIMES,
     *GROUPS,
-    *("SOPClassUID", "SeriesInstanceUID", "PatientID", "Modality", "ModalityLUTSequence"),
+    *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
+    *("PatientID", "Modality", "ModalityLUTSequence"),
     *("ImageType", "BurnedInAnnotation", "NumberOfFrames", "SamplesPerPixel"),
     *("Rows", "Columns", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient"),
     *("BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation"),
@@ -66,6 +67,8 @@ class Header:
     """Number from 0 in a multi-frame object; None where the file is one image."""
     sop_class: str
     series_uid: str
+    study_uid: str
+    frame_of_reference: str
     patient_key: str
     modality: str
     image_type: tuple[str, ...]
@@ -81,6 +84,8 @@ class Header:
     orientation: Numbers
     position_lps: Numbers
     thickness_mm: float | None
+    has_rescale: bool
+    """Whether it tells slope and intercept; else they are 1 and 0."""
     slope: float
     intercept: float
     rescale_type: str
@@ -189,6 +194,8 @@ def _header(file: SourceFile, dataset: Dataset, frame: int | None) -> Header:
         frame=frame,
         sop_class=_text(dataset, "SOPClassUID"),
         series_uid=_text(dataset, "SeriesInstanceUID"),
+        study_uid=_text(dataset, "StudyInstanceUID"),
+        frame_of_reference=_text(dataset, "FrameOfReferenceUID"),
         patient_key=_text(dataset, "PatientID"),
         modality=_text(dataset, "Modality").upper(),
         image_type=tuple(part.strip().upper() for part in _text(dataset, "ImageType").split("\\")),
@@ -202,6 +209,7 @@ def _header(file: SourceFile, dataset: Dataset, frame: int | None) -> Header:
         orientation=_numbers(dataset, "ImageOrientationPatient", 6),
         position_lps=_numbers(dataset, "ImagePositionPatient", 3),
         thickness_mm=_thickness(dataset),
+        has_rescale=all(_text(dataset, n) for n in ("RescaleSlope", "RescaleIntercept")),
         slope=(_numbers(dataset, "RescaleSlope", 1) or (1.0,))[0],
         intercept=(_numbers(dataset, "RescaleIntercept", 1) or (0.0,))[0],
         rescale_type=_text(dataset, "RescaleType").upper(),
