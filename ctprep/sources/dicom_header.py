@@ -10,6 +10,7 @@ from typing import Any
 import pydicom
 from pydicom.dataset import Dataset
 
+from ctprep.sources.acquisition import allowed
 from ctprep.store.errors import SourceError
 
 # Its warnings quote header values, which may be a person's; they must reach no log.
@@ -64,12 +65,9 @@ class Header:
     padding: int | None
     fits_int16: bool
     temporal_position: str
+    kernel: str
+    """As it is written, to tell reconstructions apart; `acquisition` holds what may be kept."""
     acquisition: tuple[tuple[str, str | float], ...]
-
-    @property
-    def kernel(self) -> str:
-        """Name of the reconstruction kernel."""
-        return str(dict(self.acquisition).get("ConvolutionKernel", ""))
 
 
 def looks_like_dicom(start: bytes) -> bool:
@@ -132,6 +130,7 @@ def _header(path: Path, dataset: Dataset) -> Header:
         padding=_padding(dataset, signed=signed),
         fits_int16=bits <= 16 if signed else bits < 16,
         temporal_position=_text(dataset, "TemporalPositionIdentifier"),
+        kernel=_text(dataset, "ConvolutionKernel"),
         acquisition=_acquisition(dataset),
     )
 
@@ -189,7 +188,9 @@ def _padding(dataset: Dataset, *, signed: bool) -> int | None:
 
 def _acquisition(dataset: Dataset) -> tuple[tuple[str, str | float], ...]:
     facts: list[tuple[str, str | float]] = []
-    facts += [(name, text) for name in ACQUISITION_TEXT if (text := _text(dataset, name))]
+    for name in ACQUISITION_TEXT:
+        text = allowed(name, _text(dataset, name))
+        facts += [] if text is None else [(name, text)]
     for name in ACQUISITION_NUMBERS:
         try:
             facts += [(name, number) for number in _numbers(dataset, name, 1)]
