@@ -20,7 +20,10 @@ from cli.ctprep import app
 
 MARK, DIGITS, DATE = "QZXJW", "8675309424242", "19530817"
 TEXT = ("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT", "CS")
-NEEDED = ("ImageType", "Modality", "PhotometricInterpretation", "RescaleType")
+NEEDED = (
+    *("ImageType", "Modality", "PhotometricInterpretation", "RescaleType"),
+    "SpecificCharacterSet",
+)
 """Codes without which the image is another kind of object, or none."""
 PERSONAL = ("AccessionNumber", "InstitutionName", "PatientComments", "PatientBirthDate")
 """Planted even where a file has none."""
