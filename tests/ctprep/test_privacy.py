@@ -146,6 +146,7 @@ def test_no_nifti_text_is_told(tiny, grid: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_no_header_text_of_real_scans_is_told(
     shared_data: Path, grid: Path, tmp_path: Path, workers: int
