@@ -10,6 +10,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from ctprep.sources.acquisition import allowed
 from ctprep.sources.deflated import check_deflated
 from ctprep.sources.dicom_frames import frame_datasets
 from ctprep.sources.files import SourceFile
@@ -97,12 +98,9 @@ class Header:
     is_lossy: bool
     """Whether it says that it was compressed with loss, now or earlier."""
     times: tuple[str, ...]
+    kernel: str
+    """As it is written, to tell reconstructions apart; `acquisition` holds what may be kept."""
     acquisition: tuple[tuple[str, str | float], ...]
-
-    @property
-    def kernel(self) -> str:
-        """Name of the reconstruction kernel."""
-        return str(dict(self.acquisition).get("ConvolutionKernel", ""))
 
     @property
     def place(self) -> tuple[SourceFile, int]:
@@ -218,6 +216,7 @@ def _header(file: SourceFile, dataset: Dataset, frame: int | None) -> Header:
         fits_int16=bits <= 16 if signed else bits < 16,
         is_lossy=_text(dataset, "LossyImageCompression") == "01",
         times=tuple(_text(dataset, name) for name in TIMES),
+        kernel=_text(dataset, "ConvolutionKernel"),
         acquisition=_acquisition(dataset),
     )
 
@@ -293,7 +292,9 @@ def _thickness(dataset: Dataset) -> float | None:
 
 def _acquisition(dataset: Dataset) -> tuple[tuple[str, str | float], ...]:
     facts: list[tuple[str, str | float]] = []
-    facts += [(name, text) for name in ACQUISITION_TEXT if (text := _text(dataset, name))]
+    for name in ACQUISITION_TEXT:
+        text = allowed(name, _text(dataset, name))
+        facts += [] if text is None else [(name, text)]
     for name in ACQUISITION_NUMBERS:
         try:
             facts += [(name, number) for number in _numbers(dataset, name, 1)]
