@@ -1,5 +1,6 @@
 """Check the decoders of sources: tiny scans are written, then found and read as ingest does it."""
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -26,6 +27,13 @@ OPTIONAL = ("1.2.840.10008.1.2.4.51",)
 """12-bit JPEG extended: scanners hardly write it, and its decoder has a license of its own."""
 GPL = "  # its license is the GPL-3.0"
 SLICES = 3
+GRAY_HU = 2
+"""HU of a gray level, in the window of `SIDECAR`."""
+SIDECAR = {
+    "spacing_mm": [1.0, 1.0, 1.0],
+    "axis_codes": "SPL",
+    "window": {"center_hu": 255, "width_hu": 255 * GRAY_HU},
+}
 
 
 def check_sources() -> Iterator[Check]:
@@ -42,6 +50,11 @@ def check_sources() -> Iterator[Check]:
         ("NPZ", _write_npz, ("numpy",)),
     ):
         work = partial(_read_back, write, stack(), 0, packages)
+        yield attempt("files", name, work, mend=PREP)
+    for name, suffix, tolerance in (("PNG pictures", ".png", 0), ("JPEG pictures", ".jpg", 8)):
+        write = partial(_write_pictures, suffix=suffix)
+        hu = (stack() >> 4) * GRAY_HU
+        work = partial(_read_back, write, hu, tolerance, ("pillow", "simplejpeg"))
         yield attempt("files", name, work, mend=PREP)
 
 
@@ -172,6 +185,17 @@ def _write_itk(folder: Path, hu: Int16[np.ndarray, "slice row column"], *, suffi
 
     image = SimpleITK.GetImageFromArray(hu)  # type: ignore[attr-defined, unused-ignore]
     SimpleITK.WriteImage(image, str(folder / f"scan{suffix}"))  # type: ignore[attr-defined, unused-ignore]
+
+
+def _write_pictures(
+    folder: Path, hu: Int16[np.ndarray, "slice row column"], *, suffix: str
+) -> None:
+    from PIL import Image
+
+    for number, plane in enumerate(hu):
+        picture = Image.fromarray((plane // GRAY_HU).astype(np.uint8))
+        picture.save(folder / f"{number}{suffix}", quality=95)
+    (folder / "stack.json").write_text(json.dumps(SIDECAR))
 
 
 def _write_npz(folder: Path, hu: Int16[np.ndarray, "slice row column"]) -> None:

@@ -7,7 +7,7 @@ from jaxtyping import Int16
 
 from ctprep.hu import check_policy
 from ctprep.sources.files import SourceFile
-from ctprep.sources.original import original_geometry, peak_bytes
+from ctprep.sources.original import geometry_of, original_geometry, peak_bytes
 from ctprep.sources.picture_order import in_order
 from ctprep.sources.picture_pixels import PictureHeader, decode_picture, read_picture_header
 from ctprep.sources.sidecar import SIDECARS, TEMPLATE, Sidecar, read_sidecar
@@ -119,6 +119,7 @@ def _find(paths: Sequence[SourceFile], name: str, folder: str, *, tolerant: bool
         patient_key=sidecar.patient_id or sidecar.scan_id or folder,
         peak_bytes=peak_bytes(len(ordered) * rows * columns, 1),
         mends=mends,
+        geometry=geometry_of((len(ordered), rows, columns), sidecar.affine_ras),
     )
 
 

@@ -51,7 +51,7 @@ def test_every_decoder_works_here() -> None:
     assert [check for check in checks.values() if fails(check)] == []
     assert len([check for check in checks.values() if check.group == "DICOM"]) == 15
     assert {check.name for check in checks.values() if check.group == "files"} == {
-        "NIfTI, gzip", "NRRD", "MetaImage", "NPZ",
+        "NIfTI, gzip", "NRRD", "MetaImage", "NPZ", "PNG pictures", "JPEG pictures",
     }  # fmt: skip
     assert "pyjpegls" in checks["JPEG-LS lossless"].detail
     optional = [check.name for check in checks.values() if not check.required]

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ctprep import inspection
 from ctprep.ingest import ingest
 from ctprep.inspection import Inspector, filled_voxels, read_details
 from ctprep.sources.discover import discover
+from ctprep.sources.read import read
 from ctprep.sources.source import Found
 from ctprep.store.attributes import Grid, OriginalGeometry
 from ctprep.store.errors import SourceError
@@ -162,3 +164,19 @@ def test_an_absent_path_is_named(tmp_path) -> None:
     """A slip of the pen is no empty source."""
     with pytest.raises(SourceError, match="no such source or store"):
         inspection.check_there(tmp_path / "absent")
+
+
+def test_the_geometry_of_a_candidate_is_that_of_its_scan(source) -> None:
+    """What the header tells is what reading finds, in every format that tells it."""
+    pictures = source / "pictures"
+    pictures.mkdir()
+    gray = np.full((10, 12), 100, np.uint8)
+    for number in range(3):
+        Image.fromarray(gray).save(pictures / f"{number}.png")
+    (pictures / "stack.json").write_text('{"spacing_mm": [3, 2, 1], "axis_codes": "IPL"}')
+
+    found = [item for item in discover(source) if isinstance(item, Found)]
+
+    assert {item.format for item in found} == {"nifti", "npz", "dicom", "pictures"}
+    for item in found:
+        assert read(item, hu_policy="already").original == item.geometry
