@@ -141,7 +141,8 @@ def compress_volume(job: CompressJob, settings: CompressSettings) -> Item:
 def _compress(job: CompressJob, settings: CompressSettings, began: float) -> Item:
     hifi = VolumeStore.open(settings.hifi)
     attributes = hifi.read_attributes(job.scan_id)
-    if settings.jpeg.exists() and _is_current(settings.jpeg, attributes):
+    is_there = not settings.dry_run or settings.jpeg.exists()
+    if is_there and _is_current(settings.jpeg, attributes):
         return Item("unchanged", job.name, job.scan_id, seconds=time.perf_counter() - began)
     if settings.dry_run:
         return Item("planned", job.name, job.scan_id, seconds=time.perf_counter() - began)

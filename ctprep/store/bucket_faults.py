@@ -70,7 +70,7 @@ _KINDS: tuple[tuple[type[Exception], tuple[str, str]], ...] = (
     (PermissionDeniedError, _DENIED),
     (UnauthenticatedError, _DENIED),
 )
-_UNKNOWN = ("the object store gave an error that we do not know", _DOCUMENT)
+_UNKNOWN = "the object store gave an error that we do not know"
 
 
 @contextmanager
@@ -92,9 +92,10 @@ def told(where: str) -> Iterator[None]:
             raise FileNotFoundError from None
         raise PlaceError(fault[0], mend=fault[1], where=where) from None
     except BaseError as error:
-        what, mend = _known(error) or _UNKNOWN
+        unknown = (f"{_UNKNOWN}: {type(error).__name__}", _DOCUMENT)
+        what, mend = _known(error) or unknown
         # Without its cause, whose text may hold what must not be shown.
-        raise PlaceError(f"{what} ({type(error).__name__})", mend=mend, where=where) from None
+        raise PlaceError(what, mend=mend, where=where) from None
 
 
 def _known(error: Exception) -> tuple[str, str] | None:
