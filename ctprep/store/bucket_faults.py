@@ -37,7 +37,7 @@ _UNREACHABLE = (
     "the object store does not answer",
     f"check the network and AWS_ENDPOINT_URL, then run again; {_DOCUMENT}",
 )
-_UNCONDITIONAL = (
+UNCONDITIONAL = (
     "the object store cannot write on a condition, which keeps two writers apart",
     f"use a server that knows If-Match and If-None-Match; {_DOCUMENT}",
 )
@@ -54,7 +54,7 @@ _PHRASES = (
     ("/metadata/identity", _NO_CREDENTIALS),
     ("Account must be specified", _NO_CREDENTIALS),
     ("builder error", _HTTP),
-    ("NotImplemented", _UNCONDITIONAL),
+    ("NotImplemented", UNCONDITIONAL),
     ("AccessDenied", _DENIED),
     ("InvalidAccessKeyId", _DENIED),
     ("SignatureDoesNotMatch", _DENIED),
@@ -66,7 +66,7 @@ _PHRASES = (
     ("Server returned non-2xx status code: 5", _UNREACHABLE),
 )
 _KINDS: tuple[tuple[type[Exception], tuple[str, str]], ...] = (
-    (NotSupportedError, _UNCONDITIONAL),
+    (NotSupportedError, UNCONDITIONAL),
     (PermissionDeniedError, _DENIED),
     (UnauthenticatedError, _DENIED),
 )

@@ -234,6 +234,24 @@ def test_what_keeps_us_from_a_bucket_is_told(bucket, bench, monkeypatch) -> None
             VolumeStore.open(f"{bucket}/s.zarr")
 
 
+def test_a_server_that_ignores_conditions_is_refused() -> None:
+    """Two writers could mix there; it is found out when the store is made."""
+
+    class Careless:
+        def __getattr__(self, name: str):
+            return getattr(plain, name)
+
+        def put(self, key: str, data: bytes, **how: object):
+            return plain.put(key, data)
+
+    place = find_place("memory://careless/s.zarr")
+    plain = place._store
+    place.__dict__["_store"] = Careless()
+
+    with pytest.raises(PlaceError, match="cannot write on a condition"):
+        place.create("zarr.json", b"{}")
+
+
 def test_no_error_shows_what_a_server_quotes() -> None:
     """Servers quote key ids and signatures; neither the message nor its causes keep them."""
     quoted = "403 Forbidden: <Code>SignatureDoesNotMatch</Code><AWSAccessKeyId>AKIA123"
