@@ -13,7 +13,7 @@ from ctprep.engine import Item, refused, run
 from ctprep.quality import write_measured
 from ctprep.report import recorded
 from ctprep.store.attributes import LUNG, StoreAttributes, VolumeAttributes, Window
-from ctprep.store.errors import CtError, PlaceError, StoreError, located
+from ctprep.store.errors import CtError, PlaceError, SourceError, StoreError, located
 from ctprep.store.place import Place, Where, absolute, find_place, is_same_place, paths_of
 from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions, jpeg_encoder
@@ -176,7 +176,14 @@ def _compress(job: CompressJob, settings: CompressSettings, began: float) -> Ite
     attributes = hifi.read_attributes(job.scan_id)
     if settings.dry_run:
         return Item("planned", job.name, job.scan_id, seconds=time.perf_counter() - began)
-    gray = window_volume(hifi.read(job.scan_id), settings.window, attributes)
+    hu = hifi.read(job.scan_id)
+    if hifi.read_attributes(job.scan_id) != attributes:
+        raise SourceError(
+            "the volume was replaced while it was read",
+            verdict="changed",
+            mend="run again while nothing else writes to the hi-fi store",
+        )
+    gray = window_volume(hu, settings.window, attributes)
     nbytes = write_measured(VolumeStore.open(settings.jpeg), gray, gray, attributes)
     return Item("stored", job.name, job.scan_id, nbytes=nbytes, seconds=time.perf_counter() - began)
 

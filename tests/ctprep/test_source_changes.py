@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ctprep import ingest_volume
+from ctprep.compress import compress_store
 from ctprep.fingerprints import fingerprint_files, hash_files, unchanging
 from ctprep.ingest import ingest
 from ctprep.sources.read import read
@@ -150,3 +151,26 @@ def test_a_fault_of_a_file_that_did_not_change_stays_what_it_is(tmp_path) -> Non
     ):
         raise SourceError("damaged", verdict="unreadable", mend="fetch it again")
     assert raised.value.verdict == "unreadable"
+
+
+def test_a_volume_replaced_while_it_is_compressed(
+    tmp_path, tiny, tiny_grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attributes of the old volume never go with voxels of the new one."""
+    for number, name in enumerate(("source", "other")):
+        tiny.nifti(tmp_path / name / "a.nii", number)
+    hifi, jpeg = tmp_path / "hifi.zarr", tmp_path / "jpeg.zarr"
+    list(ingest(tmp_path / "source", hifi, grid=tiny_grid, key=KEY))
+    whole = VolumeStore.read
+
+    def replaced_before(store: VolumeStore, scan_id: str):
+        list(ingest(tmp_path / "other", hifi, grid=tiny_grid, key=KEY))
+        return whole(store, scan_id)
+
+    with monkeypatch.context() as context:
+        context.setattr(VolumeStore, "read", replaced_before)
+        (item,) = compress_store(hifi, jpeg)
+    (again,) = compress_store(hifi, jpeg)
+
+    assert (item.status, item.verdict) == ("refused", "changed")
+    assert again.status == "stored"
