@@ -1,9 +1,11 @@
 """The cluster: connects to dask, started here or by somebody else, and knows its workers."""
 
+import asyncio
 import logging
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -197,6 +199,10 @@ def _client(scheduler: str) -> "Client":
     from distributed import Client
 
     try:
+        # dask's client waits without end for a port that takes the call and never answers.
+        with ThreadPoolExecutor(1) as thread:
+            # In a thread, since a notebook has a loop running in its own.
+            thread.submit(asyncio.run, asyncio.wait_for(_greet(scheduler), CONNECT_S)).result()
         return Client(  # type: ignore[no-untyped-call]
             scheduler, set_as_default=False, timeout=CONNECT_S
         )
@@ -207,6 +213,16 @@ def _client(scheduler: str) -> "Client":
             "tcp://host:port",
             where=scheduler,
         ) from error
+
+
+async def _greet(scheduler: str) -> None:
+    from distributed import rpc
+
+    remote = rpc(scheduler, timeout=CONNECT_S)  # type: ignore[no-untyped-call]
+    try:
+        await remote.identity()
+    finally:
+        await remote.close_rpc()  # type: ignore[no-untyped-call]
 
 
 @contextmanager
