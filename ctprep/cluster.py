@@ -96,11 +96,13 @@ class Fleet:
         self.unfit.pop(address, None)
 
     def check(self) -> None:
-        """Refuse a cluster of which a worker is unfit.
+        """Refuse a cluster whose scheduler or one of whose workers is unfit.
 
         Raises:
             ClusterError: one is; the first is named with what is wrong.
         """
+        if not self._ours:
+            _check_scheduler(self._client)
         for address, fault in sorted(self.unfit.items()):
             others = len(self.unfit) - 1
             also = f", and {others} more are unfit" if others else ""
@@ -110,6 +112,20 @@ class Fleet:
                 "and keep source and store where all see them at the same path",
                 where=address,
             )
+
+
+def _check_scheduler(client: "Client") -> None:
+    # It unpickles what it passes on, so it needs our package as well.
+    try:
+        found = client.run_on_scheduler(metadata.version, "ct-lite")
+    except metadata.PackageNotFoundError:
+        found = "none"
+    if found != metadata.version("ct-lite"):
+        raise ClusterError(
+            f"the scheduler has ct-lite {found}, where this is {metadata.version('ct-lite')}",
+            mend="install the same version wherever scheduler and workers run",
+            where=client.scheduler.address,
+        )
 
 
 def _faults(client: "Client", addresses: Sequence[str], places: Sequence[Path]) -> dict[str, str]:
