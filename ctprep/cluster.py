@@ -1,9 +1,11 @@
 """The cluster: connects to dask, started here or by somebody else, and knows its workers."""
 
+import asyncio
 import logging
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -94,11 +96,13 @@ class Fleet:
         self.unfit.pop(address, None)
 
     def check(self) -> None:
-        """Refuse a cluster of which a worker is unfit.
+        """Refuse a cluster whose scheduler or one of whose workers is unfit.
 
         Raises:
             ClusterError: one is; the first is named with what is wrong.
         """
+        if not self._ours:
+            _check_scheduler(self._client)
         for address, fault in sorted(self.unfit.items()):
             others = len(self.unfit) - 1
             also = f", and {others} more are unfit" if others else ""
@@ -108,6 +112,20 @@ class Fleet:
                 "and keep source and store where all see them at the same path",
                 where=address,
             )
+
+
+def _check_scheduler(client: "Client") -> None:
+    # It unpickles what it passes on, so it needs our package as well.
+    try:
+        found = client.run_on_scheduler(metadata.version, "ct-lite")
+    except metadata.PackageNotFoundError:
+        found = "none"
+    if found != metadata.version("ct-lite"):
+        raise ClusterError(
+            f"the scheduler has ct-lite {found}, where this is {metadata.version('ct-lite')}",
+            mend="install the same version wherever scheduler and workers run",
+            where=client.scheduler.address,
+        )
 
 
 def _faults(client: "Client", addresses: Sequence[str], places: Sequence[Path]) -> dict[str, str]:
@@ -197,6 +215,10 @@ def _client(scheduler: str) -> "Client":
     from distributed import Client
 
     try:
+        # dask's client waits without end for a port that takes the call and never answers.
+        with ThreadPoolExecutor(1) as thread:
+            # In a thread, since a notebook has a loop running in its own.
+            thread.submit(asyncio.run, asyncio.wait_for(_greet(scheduler), CONNECT_S)).result()
         return Client(  # type: ignore[no-untyped-call]
             scheduler, set_as_default=False, timeout=CONNECT_S
         )
@@ -207,6 +229,16 @@ def _client(scheduler: str) -> "Client":
             "tcp://host:port",
             where=scheduler,
         ) from error
+
+
+async def _greet(scheduler: str) -> None:
+    from distributed import rpc
+
+    remote = rpc(scheduler, timeout=CONNECT_S)  # type: ignore[no-untyped-call]
+    try:
+        await remote.identity()
+    finally:
+        await remote.close_rpc()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -22,21 +22,13 @@ from ctprep.ingest import ingest
 from ctprep.store.errors import ClusterError
 
 KEY = b"0123456789abcdef"
-START_S = 60
+START_S = 120
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 
 
-@dataclass(frozen=True)
-class Task:
-    """A job of a test."""
-
-    name: str
-    peak_bytes: int = 0
-
-    @property
-    def scan_id(self) -> str:
-        """The same as the name."""
-        return self.name
+def task(name: str, peak_bytes: int = 0) -> SimpleNamespace:
+    """Make a job that other processes can unpickle without this module."""
+    return SimpleNamespace(name=name, scan_id=name, peak_bytes=peak_bytes)
 
 
 class Cluster:
@@ -132,7 +124,7 @@ def test_no_scheduler_is_told_in_time(hasty: None) -> None:
         ports = [mute.getsockname()[1], closed.getsockname()[1]]
         for address in [*(f"tcp://127.0.0.1:{port}" for port in ports), "nonsense://x"]:
             with pytest.raises(ClusterError, match="no dask scheduler answers") as caught:
-                list(run(lambda job: Item("stored", job.name), [Task("a")], scheduler=address))
+                list(run(lambda job: Item("stored", job.name), [task("a")], scheduler=address))
             assert len(str(caught.value).splitlines()) == 3
             assert caught.value.where == address
 
@@ -148,7 +140,7 @@ def test_workers_come_late_die_and_are_replaced(
     tries = tmp_path / "tries"
 
     with pytest.raises(ClusterError, match="has had no worker"):
-        list(run(lambda job: Item("stored", job.name), [Task("a")], scheduler=cluster.address))
+        list(run(lambda job: Item("stored", job.name), [task("a")], scheduler=cluster.address))
 
     def work(job):
         if job.name == "deadly":
@@ -160,7 +152,7 @@ def test_workers_come_late_die_and_are_replaced(
     monkeypatch.setattr(ctprep.dispatch, "WORKERS_WAIT_S", 60.0)
     first = cluster.add_worker("--no-nanny")
     second = cluster.add_worker("--no-nanny")
-    jobs = [Task("a"), Task("deadly"), Task("b"), Task("too-large", 2**50)]
+    jobs = [task("a"), task("deadly"), task("b"), task("too-large", 2**50)]
     items = run(work, jobs, scheduler=cluster.address)
     found = {}
     for item in items:
@@ -255,7 +247,7 @@ def test_unfit_workers_are_refused_by_name(
     """Other versions, no package, and a place that the worker does not see."""
 
     def answer(*places: Path) -> str:
-        jobs = [Task("a")]
+        jobs = [task("a")]
         work = run(lambda job: Item("stored", job.name), jobs, scheduler=address, places=places)
         with pytest.raises(ClusterError) as caught:
             list(work)
@@ -298,7 +290,7 @@ def test_a_worker_does_not_grow_with_the_jobs_it_has_done(
     cluster.add_worker()
     rss = [
         item.nbytes or 0
-        for item in run(work, (Task(str(n)) for n in range(2000)), scheduler=cluster.address)
+        for item in run(work, (task(str(n)) for n in range(2000)), scheduler=cluster.address)
     ]
 
     assert len(rss) == 2000
