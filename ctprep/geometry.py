@@ -48,7 +48,7 @@ def check_spacing(affine_ras: Float64[np.ndarray, "4 4"]) -> None:
     """
     longest = np.abs(affine_ras[:3, :3]).max(axis=0)
     # By the longest component: squares of what a damaged header says may be no numbers.
-    if np.isfinite(affine_ras).all() and MIN_MM <= longest.min() and longest.max() <= MAX_MM:
+    if np.isfinite(affine_ras).all() and longest.min() >= MIN_MM and longest.max() <= MAX_MM:
         return
     raise SourceError(
         f"the header declares voxels of {longest.min():.3g} to {longest.max():.3g} mm",
