@@ -55,10 +55,7 @@ def read_text_table(path: Path) -> pa.Table:
     """
     if not path.is_file():
         raise TableError("there is no such table", mend="check the path", where=path.name)
-    if path.suffix.lower() == ".parquet":
-        table = _read_parquet(path)
-    else:
-        table = _read_csv(path)
+    table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
     repeated = [name for name, count in Counter(table.column_names).items() if count > 1]
     if repeated:
         raise TableError(
