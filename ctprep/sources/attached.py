@@ -85,7 +85,8 @@ def check_header(path: Path) -> None:
         file.seek(0)
         fields = dict(_strict_fields(file))
     axes, lengths = fields.get("NDims", ""), fields.get("DimSize", "").split()
-    counted = axes.isdecimal() and len(lengths) == int(axes) and all(map(_is_count, lengths))
+    lengths.append(fields.get("CompressedDataSize", "1"))
+    counted = axes.isdecimal() and len(lengths) == int(axes) + 1 and all(map(_is_count, lengths))
     if not (counted and fields.get("ElementType") in META_TYPES and "ElementDataFile" in fields):
         raise damaged("the header states no known size, type and place of voxels", "unreadable")
 

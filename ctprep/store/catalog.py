@@ -44,13 +44,30 @@ def build_catalog(volumes: Iterable[tuple[VolumeAttributes, int]]) -> tuple[pa.T
     Returns:
         The table, and the bytes of its Parquet file, which hold no time: equal volumes give
         equal bytes.
+
+    Raises:
+        StoreError: a volume's attributes hold numbers that no column takes.
     """
-    table = pa.Table.from_pylist(
-        [_row(attributes, nbytes) for attributes, nbytes in volumes], CATALOG_SCHEMA
-    )
+    rows = [_row(attributes, nbytes) for attributes, nbytes in volumes]
+    try:
+        table = pa.Table.from_pylist(rows, CATALOG_SCHEMA)
+    except (OverflowError, pa.ArrowException) as error:
+        raise StoreError(
+            f"the attributes of a volume do not fit the catalog: {_misfit(rows)}",
+            mend="make that volume again",
+        ) from error
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return table, buffer.getvalue()
+
+
+def _misfit(rows: list[dict[str, object]]) -> str:
+    for row in rows:
+        try:
+            pa.Table.from_pylist([row], CATALOG_SCHEMA)
+        except (OverflowError, pa.ArrowException):
+            return str(row["scan_id"])
+    return "none alone"
 
 
 def _row(attributes: VolumeAttributes, nbytes: int) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Where an input is put, and what is done with it: the public way in, as a worker of ingest goes."""
+"""Where an input is put, and what is done with it: what a worker of `ingest` would do."""
 
 import shutil
 from collections.abc import Callable, Mapping

@@ -181,7 +181,7 @@ def _by_gdcm(content: bytes) -> bytes:
     import gdcm
 
     with tempfile.TemporaryDirectory() as folder:
-        plain, packed = str(Path(folder, "plain")), str(Path(folder, "packed"))
+        plain = str(Path(folder, "plain"))
         Path(plain).write_bytes(content)
         reader = gdcm.ImageReader()
         reader.SetFileName(plain)

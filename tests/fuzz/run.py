@@ -126,7 +126,7 @@ class Crew:
         return Result(task[0], task[1], (), failure, detail, time.monotonic() - began, 0)
 
     def _start(self) -> None:
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the worker
         self._process = subprocess.Popen(
             [sys.executable, "-m", self._worker],
             stdin=subprocess.PIPE,

@@ -24,7 +24,7 @@ from ctprep.store.tables import read_labels, read_raw_reports, read_reports, rea
 from tests.fuzz import dicom_seeds, file_seeds, store_seeds, table_seeds
 from tests.fuzz.bench import Bench, Outcome
 from tests.fuzz.chest import chest_hu
-from tests.fuzz.mutations import MUTATIONS, mutate, mutate_dicom, mutate_json
+from tests.fuzz.mutations import mutate, mutate_dicom, mutate_json
 
 CANARY = "fuzz-canary"
 """A file that only code out of an input would make."""
@@ -305,4 +305,3 @@ TARGETS: dict[str, Target] = {
     )
 }
 """By name."""
-__all__ = ["CANARY", "MUTATIONS", "TARGETS", "Target"]

@@ -76,7 +76,7 @@ class Watch:
             self.seen.append(f"{event} {args[:2]!r}"[:200])
         elif event == "open" and isinstance(args[0], str) and isinstance(args[1], str):
             elsewhere = not args[0].startswith((self._folder, "/proc/self/"))
-            if elsewhere and os.path.isabs(args[0]) and set(args[1]) & set("wax+"):
+            if elsewhere and Path(args[0]).is_absolute() and set(args[1]) & set("wax+"):
                 self.seen.append(f"wrote to {args[0]!r}")
 
 
