@@ -55,7 +55,8 @@ class Fleet:
         places: paths that every worker must see.
         limit_bytes: what a worker may fill; None takes it from the worker's own memory limit.
         default_bytes: what a worker without a memory limit may fill.
-        ours: whether we started the workers, so that there is nothing to check.
+        scheduler: address of somebody else's scheduler; None where we started the workers, so
+            that there is nothing to check.
     """
 
     def __init__(
@@ -65,13 +66,13 @@ class Fleet:
         places: Sequence[Path],
         limit_bytes: int | None,
         default_bytes: int,
-        ours: bool,
+        scheduler: str | None,
     ) -> None:
         self.limits: dict[str, int] = {}
         """Bytes that each worker may fill, by its address."""
         self.unfit: dict[str, str] = {}
         """What is wrong with the workers that are not used, by address."""
-        self._client, self._places, self._ours = client, tuple(places), ours
+        self._client, self._places, self._scheduler = client, tuple(places), scheduler
         self._limit_bytes, self._default_bytes = limit_bytes, default_bytes
 
     def refresh(self) -> None:
@@ -81,7 +82,7 @@ class Fleet:
             for address in known.keys() - found.keys():
                 del known[address]
         new = found.keys() - self.limits.keys() - self.unfit.keys()
-        faults = {} if self._ours else _faults(self._client, sorted(new), self._places)
+        faults = {} if self._scheduler is None else _faults(self._client, sorted(new), self._places)
         for address in sorted(new):
             if address in faults:
                 self.unfit[address] = faults[address]
@@ -101,8 +102,8 @@ class Fleet:
         Raises:
             ClusterError: one is; the first is named with what is wrong.
         """
-        if not self._ours:
-            _check_scheduler(self._client)
+        if self._scheduler is not None:
+            _check_scheduler(self._client, self._scheduler)
         for address, fault in sorted(self.unfit.items()):
             others = len(self.unfit) - 1
             also = f", and {others} more are unfit" if others else ""
@@ -114,17 +115,19 @@ class Fleet:
             )
 
 
-def _check_scheduler(client: "Client") -> None:
-    # It unpickles what it passes on, so it needs our package as well.
+def _check_scheduler(client: "Client", scheduler: str | None) -> None:
+    # It unpickles the tasks that it passes on, so it needs our package as well.
     try:
-        found = client.run_on_scheduler(metadata.version, "ct-lite")
+        found = client.run_on_scheduler(  # type: ignore[no-untyped-call]
+            metadata.version, "ct-lite"
+        )
     except metadata.PackageNotFoundError:
         found = "none"
     if found != metadata.version("ct-lite"):
         raise ClusterError(
             f"the scheduler has ct-lite {found}, where this is {metadata.version('ct-lite')}",
             mend="install the same version wherever scheduler and workers run",
-            where=client.scheduler.address,
+            where=scheduler,
         )
 
 

@@ -37,17 +37,17 @@ WORKERS_WAIT_S = 60.0
 """How long a cluster may be without a worker that can be used."""
 
 
-def work_through(work: Callable[[J], Item], jobs: list[J], sign: tuple[str, int]) -> None:
+def work_through(pickled: bytes, sign: tuple[str, int]) -> None:
     """Do the jobs of a batch, on a worker, until the time is up.
 
     Args:
-        work: makes the item of a job.
-        jobs: in order.
+        pickled: what makes the item of a job, and the jobs in order.
         sign: of run and batch, sent with each item.
     """
     from distributed import get_worker
 
     worker, began = get_worker(), time.monotonic()
+    work, jobs = pickle.loads(pickled)
     for job in jobs:
         # An event outlives the worker's next job; a result would wait for it, and die with it.
         worker.log_event(TOPIC, [*sign, pickle.dumps(work(job))])
@@ -89,7 +89,7 @@ def dispatch(
             places=places,
             limit_bytes=here_bytes if scheduler is None else budget_bytes,
             default_bytes=here_bytes,
-            ours=scheduler is None,
+            scheduler=scheduler,
         )
         budget_bytes = here_bytes if scheduler is None else budget_bytes
         yield from _Dispatch(client, fleet, work, jobs, budget_bytes, scheduler).items()
@@ -195,11 +195,13 @@ class _Dispatch(Generic[J]):
         return jobs
 
     def _submit(self, address: str, jobs: deque[J], *, alone: bool) -> None:
+        from distributed.protocol.pickle import dumps
+
         number = next(self._numbers)
         future = self._client.submit(
             work_through,
-            self._work,
-            list(jobs),
+            # As bytes, or the scheduler would unpickle them, and need all that reads scans.
+            dumps((self._work, list(jobs))),  # type: ignore[no-untyped-call]
             (self._run, number),
             workers=[address],
             allow_other_workers=False,

@@ -228,6 +228,8 @@ class _Window(io.RawIOBase):
 def _readable(name: str) -> Iterator[None]:
     try:
         yield
+    except SourceError:
+        raise
     except DamagedError as error:
         raise SourceError(
             f"the archive {name} is damaged, or packed in a way that cannot be read",

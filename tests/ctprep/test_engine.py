@@ -14,6 +14,7 @@ import dask
 import pytest
 from distributed import LocalCluster
 
+import ctprep.dispatch
 from ctprep.cluster import CLUSTER_SETTINGS
 from ctprep.engine import Item, memory_budget, refused, run
 from ctprep.store.errors import SourceError
@@ -121,6 +122,62 @@ def test_a_killed_worker_costs_one_retry_then_a_refusal(tmp_path: Path) -> None:
     assert items["deadly"].verdict == "worker-killed"
     assert items["good"].status == items["flaky"].status == "stored"
     assert (tmp_path / "deadly").read_text() == (tmp_path / "flaky").read_text() == "xx"
+
+
+def test_small_jobs_share_a_trip_and_die_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed batch keeps what was told; each other job of it is tried once more, alone."""
+    batches = []
+    submit = ctprep.dispatch._Dispatch._submit
+
+    def counted(self, address, jobs, *, alone):
+        batches.append((alone, [job.name for job in jobs]))
+        submit(self, address, jobs, alone=alone)
+
+    monkeypatch.setattr(ctprep.dispatch._Dispatch, "_submit", counted)
+
+    def work(job):
+        with (tmp_path / job.name).open("a") as file:
+            file.write("x")
+        if job.name == "60":
+            # Long enough for what is done to be told.
+            time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Item("stored", job.name)
+
+    jobs = [Task(str(number)) for number in range(100)]
+    items = list(run(work, jobs, workers=2, budget_bytes=2**30))
+
+    (deadly,) = [names for alone, names in batches if "60" in names and not alone]
+    assert sorted(item.name for item in items) == sorted(job.name for job in jobs)
+    assert [item.name for item in items if item.verdict == "worker-killed"] == ["60"]
+    assert {item.status for item in items if item.name != "60"} == {"stored"}
+    assert [names for alone, names in batches if alone] == [
+        [name] for name in deadly[deadly.index("60") :]
+    ]
+    assert max(len(names) for _, names in batches) > 4
+    assert (tmp_path / "60").read_text() == "xx"
+    assert all((tmp_path / job.name).read_text() == "x" for job in jobs if job.name != "60")
+
+
+@pytest.mark.parametrize("cluster", [False, True])
+def test_what_needs_no_work_is_passed_on(cluster: bool, scheduler: str) -> None:
+    """Items among the jobs come out as they are, once each."""
+    address = scheduler if cluster else None
+    entries = [Item("unchanged", "a"), Task("b"), Item("unchanged", "c"), Task("d"), Task("e")]
+    entries.append(Item("refused", "f"))
+
+    items = run(lambda job: Item("stored", job.name), entries, scheduler=address)
+
+    assert sorted((item.name, item.status) for item in items) == [
+        ("a", "unchanged"),
+        ("b", "stored"),
+        ("c", "unchanged"),
+        ("d", "stored"),
+        ("e", "stored"),
+        ("f", "refused"),
+    ]
 
 
 def test_a_bug_keeps_its_traceback(scheduler: str) -> None:

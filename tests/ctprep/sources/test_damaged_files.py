@@ -96,7 +96,7 @@ def test_pickled_arrays_are_never_loaded(tmp_path: Path) -> None:
     path = tmp_path / "scan.npz"
     np.savez(path, ct=np.array([[[{"a": 1}]]], dtype=object))
 
-    assert _verdict(path) == "not-a-volume"
+    assert _verdict(path) == "unreadable"
 
 
 def test_links_out_of_the_source_are_not_followed(tmp_path: Path) -> None:

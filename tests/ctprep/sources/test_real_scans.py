@@ -21,7 +21,7 @@ VERDICTS = {
     "10_transfer_syntaxes_same_slice": {"duplicate-position"},
     "11_transfer_syntaxes_chest_slice": {"duplicate-position", "single-image"},
     "12_gantry_tilt_mixed_spacing": {"gantry-tilt"},
-    "13_localizer_axial_secondary": {"localizer", "secondary-capture"},
+    "13_localizer_axial_secondary": {"dose-page", "localizer", "secondary-capture"},
     "14_geometry_only_noise_pixels/gantry_tilt": {"gantry-tilt"},
     "14_geometry_only_noise_pixels/missing_slice": {"missing-slice"},
     "15_multiframe": {"not-hu", "secondary-capture"},

@@ -113,13 +113,15 @@ def test_points_in_time_are_parted_on_request(series: Path, tiny) -> None:
 def test_kernels_are_parted_on_request(series: Path) -> None:
     """As two reconstructions of the same places."""
     for path in sorted(series.iterdir()):
-        _copy(path, SOPInstanceUID=generate_uid(), ConvolutionKernel="B70f")
+        soft = _copy(path, ConvolutionKernel="B40f").rename(path)
+        _copy(soft, SOPInstanceUID=generate_uid(), ConvolutionKernel="B70f")
 
     found, refused = _outcomes(series, tolerant=True)
 
     assert refused == []
     assert [len(scan.paths) for scan in found] == [SLICES, SLICES]
-    assert {dict(read(scan, tolerant=True).acquisition).get("ConvolutionKernel") for scan in found}
+    kernels = {read(scan, tolerant=True).acquisition["ConvolutionKernel"] for scan in found}
+    assert kernels == {"B40f", "B70f"}
     assert found[0].mends == ("parted 2 volumes of one series by their kernel",)
 
 
