@@ -25,7 +25,7 @@ from ctlite.data.buffers import Buffer, BufferPool
 from ctlite.data.reports import Reports
 from ctlite.data.sampler import epoch_order, order_digest, rank_share
 from ctlite.data.stores import stores_by_kind
-from ctprep.store.errors import CheckpointError, RecipeError, StoreError, located
+from ctprep.store.errors import CheckpointError, PlaceError, RecipeError, StoreError, located
 from ctprep.store.store import VolumeStore
 
 logger = logging.getLogger(__name__)
@@ -157,7 +157,8 @@ class Loader:
             Its batches.
 
         Raises:
-            CtError: a volume cannot be read, with its scan id, and the quota is used up.
+            CtError: a volume cannot be read, with its scan id, and the quota is used up; or the
+                object store cannot be reached, whatever the quota.
         """
         batches = ((epoch, position) for position in range(len(self.order(epoch))))
         with closing(self._load(batches)) as loading:
@@ -263,6 +264,9 @@ class Loader:
         for row, (scan_id, reading) in enumerate(zip(planned.scan_ids, planned.reads, strict=True)):
             try:
                 reading.result()
+            except PlaceError:
+                # Where nothing answers no volume is at fault, and none after it could be read.
+                raise
             except (StoreError, OSError) as error:
                 self._go_without(scan_id, error)
                 continue
