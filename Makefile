@@ -56,7 +56,10 @@ demo: setup
 bench: setup
 	python benchmarks/decode.py
 	python benchmarks/load.py
+	python benchmarks/read.py
 	python benchmarks/ingest.py
+	python benchmarks/stages.py
+	python benchmarks/compress.py
 	python benchmarks/step.py
 	python benchmarks/head.py
 

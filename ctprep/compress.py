@@ -14,7 +14,7 @@ from ctprep.quality import write_measured
 from ctprep.report import recorded
 from ctprep.store.attributes import LUNG, StoreAttributes, VolumeAttributes, Window
 from ctprep.store.errors import CtError, PlaceError, StoreError, located
-from ctprep.store.place import Place, Where, find_place, is_same_place
+from ctprep.store.place import Place, Where, absolute, find_place, is_same_place, paths_of
 from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions, jpeg_encoder
 from ctprep.window import to_gray
@@ -88,7 +88,9 @@ def compress_store(
             "a hi-fi store no longer has the native slices",
             mend="ingest the source into a JPEG store, with `native`",
         )
-    settings = CompressSettings(find_place(hifi), find_place(jpeg), window, dry_run)
+    # Workers of a running cluster have folders of their own that they are in.
+    read, written = (absolute(find_place(store)) for store in (hifi, jpeg))
+    settings = CompressSettings(read, written, window, dry_run)
     if is_same_place(settings.hifi, settings.jpeg):
         raise StoreError(
             "the store to read is the store to write", mend="give the JPEG store its own path"
@@ -111,18 +113,38 @@ def compress_store(
         )
     voxels = int(np.prod(source.attributes.grid.shape))
     peak_bytes = PROCESS_BYTES + PEAK_BYTES_A_VOXEL * voxels
-    jobs = (
-        CompressJob(scan_id, peak_bytes)
-        for scan_id in source.scan_ids()
-        if only is None or scan_id in only
-    )
+    jobs = _jobs(source, settings, peak_bytes, only)
     work = partial(compress_volume, settings=settings)
-    items = run(work, jobs, workers=1 if dry_run else workers, scheduler=scheduler)
+    items = run(
+        work,
+        jobs,
+        workers=1 if dry_run else workers,
+        scheduler=scheduler,
+        places=paths_of(settings.hifi, *([] if dry_run else [settings.jpeg])),
+    )
     if dry_run:
         yield from items
         return
     yield from recorded(items, settings.jpeg)
     target.write_catalog()
+
+
+def _jobs(
+    source: VolumeStore,
+    settings: CompressSettings,
+    peak_bytes: int,
+    only: Collection[str] | None,
+) -> Iterator[CompressJob | Item]:
+    """Yield the volumes to compress, and the items of those that need no worker to be told."""
+    target = VolumeStore.open(settings.jpeg) if settings.jpeg.exists() else None
+    for scan_id in source.scan_ids():
+        if only is not None and scan_id not in only:
+            continue
+        began = time.perf_counter()
+        if target is not None and _is_current(target, source, scan_id):
+            yield Item("unchanged", scan_id, scan_id, seconds=time.perf_counter() - began)
+        else:
+            yield CompressJob(scan_id, peak_bytes)
 
 
 def compress_volume(job: CompressJob, settings: CompressSettings) -> Item:
@@ -152,8 +174,6 @@ def compress_volume(job: CompressJob, settings: CompressSettings) -> Item:
 def _compress(job: CompressJob, settings: CompressSettings, began: float) -> Item:
     hifi = VolumeStore.open(settings.hifi)
     attributes = hifi.read_attributes(job.scan_id)
-    if settings.jpeg.exists() and _is_current(settings.jpeg, attributes):
-        return Item("unchanged", job.name, job.scan_id, seconds=time.perf_counter() - began)
     if settings.dry_run:
         return Item("planned", job.name, job.scan_id, seconds=time.perf_counter() - began)
     gray = window_volume(hifi.read(job.scan_id), settings.window, attributes)
@@ -161,10 +181,10 @@ def _compress(job: CompressJob, settings: CompressSettings, began: float) -> Ite
     return Item("stored", job.name, job.scan_id, nbytes=nbytes, seconds=time.perf_counter() - began)
 
 
-def _is_current(jpeg: Place, attributes: VolumeAttributes) -> bool:
-    store = VolumeStore.open(jpeg)
+def _is_current(target: VolumeStore, source: VolumeStore, scan_id: str) -> bool:
     try:
-        stored = store.read_attributes(attributes.scan_id)
+        stored = target.read_attributes(scan_id)
+        attributes = source.read_attributes(scan_id)
     except StoreError:
         # None is there, or a damaged one, which is as good as none: it will be replaced.
         return False

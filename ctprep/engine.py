@@ -1,20 +1,13 @@
 """The engine: does one step for many volumes, and yields each item as it is finished."""
 
-import logging
 import os
-import tempfile
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from ctprep.store.errors import CtError
-
-if TYPE_CHECKING:
-    from distributed import Client, Future
 
 Status = Literal["stored", "unchanged", "refused", "planned"]
 
@@ -22,26 +15,6 @@ MEMORY_SHARE = 0.8
 """Part of the machine's memory that workers may fill together."""
 
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
-
-CLUSTER_SETTINGS = {
-    # Retries are ours: dask would blame whatever else was waiting for the same worker.
-    "distributed.scheduler.allowed-failures": 0,
-    # Voxels are never kept between tasks, so there is nothing to spill or to wait for.
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    # dask's own has malloc give memory back at every turn, which doubles the time of small scans.
-    "distributed.nanny.pre-spawn-environ": {
-        "OMP_NUM_THREADS": 1,
-        "OPENBLAS_NUM_THREADS": 1,
-        "MKL_NUM_THREADS": 1,
-    },
-    "distributed.scheduler.http.routes": [],
-    "distributed.worker.http.routes": [],
-}
-
-IGNORE_INTERRUPT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
-"""Run in each worker: a terminal interrupts them too, but we close them in order."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +72,12 @@ def refused(name: str, error: CtError, *, scan_id: str | None = None, seconds: f
 
 def run(
     work: Callable[[J], Item],
-    jobs: Iterable[J],
+    jobs: Iterable[J | Item],
     *,
     workers: int = 1,
     scheduler: str | None = None,
     budget_bytes: int | None = None,
+    places: Iterable[Path] = (),
 ) -> Iterator[Item]:
     """Do the work of every job, and yield the items in the order in which they finish.
 
@@ -112,24 +86,49 @@ def run(
     Args:
         work: picklable; turns the faults of its input into refused items. What it raises is a
             bug, and comes out here with its traceback.
-        jobs: what to do.
+        jobs: what to do; an item among them needs no work, and is passed on.
         workers: processes on this machine; 1 stays in this process.
         scheduler: address of a running dask cluster to use instead, `tcp://host:port`.
         budget_bytes: memory that the running jobs may need together; None measures it.
+        places: absolute paths that the workers of a running cluster must see.
 
     Yields:
         An item a job. A job that needs more than the whole budget is refused as `too-large`, one
         whose worker was killed twice as `worker-killed`.
+
+    Raises:
+        ClusterError: the cluster cannot be reached or used, or is lost.
     """
-    jobs = iter(jobs)
-    head = list(islice(jobs, 2))
-    jobs = chain(head, jobs)
-    if scheduler is not None or (workers > 1 and len(head) > 1):
-        yield from _run_on_cluster(work, jobs, workers, scheduler, budget_bytes)
+    entries = iter(jobs)
+    head: list[J] = []
+    for entry in entries:
+        if isinstance(entry, Item):
+            yield entry
+            continue
+        head.append(entry)
+        if len(head) == 2:
+            break
+    entries = chain(head, entries)
+    if head and (scheduler is not None or (workers > 1 and len(head) > 1)):
+        from ctprep.dispatch import dispatch  # late: one worker does without a cluster
+
+        yield from dispatch(
+            work,
+            entries,
+            workers=workers,
+            scheduler=scheduler,
+            budget_bytes=budget_bytes,
+            places=tuple(places),
+        )
         return
     budget_bytes = budget_bytes or memory_budget()
-    for job in jobs:
-        yield work(job) if job.peak_bytes <= budget_bytes else _too_large(job, budget_bytes)
+    for entry in entries:
+        if isinstance(entry, Item):
+            yield entry
+        elif entry.peak_bytes > budget_bytes:
+            yield too_large(entry, budget_bytes)
+        else:
+            yield work(entry)
 
 
 def memory_budget() -> int:
@@ -141,70 +140,8 @@ def memory_budget() -> int:
     return int(total * MEMORY_SHARE)
 
 
-def _run_on_cluster(
-    work: Callable[[J], Item],
-    jobs: Iterator[J],
-    workers: int,
-    scheduler: str | None,
-    budget_bytes: int | None,
-) -> Iterator[Item]:
-    with _connect(workers, scheduler, budget_bytes or memory_budget()) as client:
-        known = client.scheduler_info(n_workers=-1)["workers"].values()
-        if scheduler is not None:
-            workers = max(1, len(known))
-            budget_bytes = budget_bytes or sum(worker["memory_limit"] for worker in known)
-        budget_bytes = budget_bytes or memory_budget()
-        running: dict[Future[Item], J] = {}
-        suspects: deque[J] = deque()
-        waiting = next(jobs, None)
-        while running or suspects or waiting is not None:
-            used = sum(job.peak_bytes for job in running.values())
-            if suspects:
-                # Alone, a job has all memory to itself, and none dies for its neighbour.
-                yield from _settle(client, running, suspects)
-                job = suspects.popleft()
-                yield from _settle(client, {client.submit(work, job, pure=False): job}, None)
-            elif waiting is not None and waiting.peak_bytes > budget_bytes:
-                yield _too_large(waiting, budget_bytes)
-                waiting = next(jobs, None)
-            elif (
-                waiting is not None
-                and len(running) < workers
-                and used + waiting.peak_bytes <= budget_bytes
-            ):
-                running[client.submit(work, waiting, pure=False)] = waiting
-                waiting = next(jobs, None)
-            else:
-                yield from _collect(client, running, suspects)
-
-
-def _settle(
-    client: "Client", running: "dict[Future[Item], J]", suspects: deque[J] | None
-) -> Iterator[Item]:
-    while running:
-        yield from _collect(client, running, suspects)
-
-
-def _collect(
-    client: "Client", running: "dict[Future[Item], J]", suspects: deque[J] | None
-) -> Iterator[Item]:
-    """Yield what has finished; jobs that lost their worker become suspects, or are refused."""
-    from distributed import KilledWorker, wait
-
-    with client.as_current():
-        done = wait(list(running), return_when="FIRST_COMPLETED").done  # type: ignore[no-untyped-call]
-    for future in done:
-        job = running.pop(future)
-        try:
-            yield future.result()
-        except KilledWorker:
-            if suspects is None:
-                yield _killed(job)
-            else:
-                suspects.append(job)
-
-
-def _killed(job: Job) -> Item:
+def killed(job: Job) -> Item:
+    """Refuse a job that has killed two workers."""
     return Item(
         "refused",
         job.name,
@@ -216,7 +153,8 @@ def _killed(job: Job) -> Item:
     )
 
 
-def _too_large(job: Job, budget_bytes: int) -> Item:
+def too_large(job: Job, budget_bytes: int) -> Item:
+    """Refuse a job that needs more memory than there is."""
     return Item(
         "refused",
         job.name,
@@ -229,48 +167,3 @@ def _too_large(job: Job, budget_bytes: int) -> Item:
 
 def _gib(nbytes: int) -> str:
     return f"{nbytes / 2**30:.2f} GiB"
-
-
-@contextmanager
-def _connect(workers: int, scheduler: str | None, budget_bytes: int) -> Iterator["Client"]:
-    import dask  # late: a second to import, and one worker does without
-    from distributed import Client, LocalCluster
-
-    with _silenced():
-        if scheduler is not None:
-            with Client(scheduler, set_as_default=False) as client:  # type: ignore[no-untyped-call]
-                yield client
-            return
-        with (
-            # Workers keep files where they run, unless told otherwise.
-            tempfile.TemporaryDirectory(prefix="ctprep-") as scratch,
-            dask.config.set(CLUSTER_SETTINGS),
-            LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=workers,
-                threads_per_worker=1,
-                host="127.0.0.1",
-                # No dashboard; and any free port, where dask would warn that its own is taken.
-                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-                dashboard_address=None,
-                memory_limit=budget_bytes,
-                local_directory=scratch,
-                silence_logs=logging.CRITICAL,
-                preload=[IGNORE_INTERRUPT],
-            ) as cluster,
-            Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
-        ):
-            yield client
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    # Both log what we turn into items: lost workers, closed connections.
-    loggers = [logging.getLogger(name) for name in ("distributed", "tornado")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

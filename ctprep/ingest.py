@@ -15,7 +15,7 @@ from ctprep.sources.discover import discover
 from ctprep.sources.source import Found, Refused
 from ctprep.store.attributes import Grid, StoreAttributes
 from ctprep.store.errors import SourceError, StoreError, located
-from ctprep.store.place import Place, Where, find_place
+from ctprep.store.place import Place, Where, absolute, find_place, paths_of
 from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions
 
@@ -77,7 +77,8 @@ def ingest(
         StoreMismatchError: `store` is there with other parameters.
         TableError: the scan table, the metadata table or the manifest breaks its schema.
     """
-    place = find_place(store)
+    # Workers of a running cluster have folders of their own that they are in.
+    source, place = source.absolute(), absolute(find_place(store))
     _check_places(source, place)
     known = load_dataset(dataset, metadata, tolerant=tolerant)
     roster = Roster(source, scans, key, scan_ids=scan_ids, dataset=known)
@@ -86,11 +87,17 @@ def ingest(
     target = _open_target(settings)
     work = partial(ingest_volume, settings=settings)
     plan = _Plan(source, roster, settings, target, (scans, metadata))
-    finished = run(work, plan.jobs(), workers=1 if dry_run else workers, scheduler=scheduler)
+    finished = run(
+        work,
+        plan.jobs(),
+        workers=1 if dry_run else workers,
+        scheduler=scheduler,
+        places=(source, *([] if target is None else paths_of(place))),
+    )
     if dry_run or target is None:
-        yield from plan.with_settled(finished)
+        yield from plan.noted(finished)
         return
-    yield from recorded(plan.with_settled(finished), place)
+    yield from recorded(plan.noted(finished), place)
     plan.fingerprints.tidy()
     target.write_catalog()
 
@@ -139,11 +146,10 @@ class _Plan:
         self._root = source if source.is_dir() else source.parent
         self._target = target
         self._tables = {table.resolve() for table in tables if table is not None}
-        self._settled: list[Item] = []
         self._pending: dict[str, str] = {}
 
-    def jobs(self) -> Iterator[Job]:
-        """Yield what a worker has to look at."""
+    def jobs(self) -> Iterator[Job | Item]:
+        """Yield what a worker has to look at, and the items of what needs no work."""
         found = discover(
             self._source,
             tolerant=self._settings.tolerant,
@@ -152,13 +158,9 @@ class _Plan:
         for entry in found:
             if self._tables and (self._root / entry.name).resolve() in self._tables:
                 continue
-            settled = self._settle(entry)
-            if isinstance(settled, Item):
-                self._settled.append(settled)
-            else:
-                yield settled
-        self._settled += [
-            refused(
+            yield self._settle(entry)
+        for row in self._roster.absent():
+            yield refused(
                 row.path,
                 SourceError(
                     "the table lists it, but no scan was found there",
@@ -167,23 +169,17 @@ class _Plan:
                 ),
                 scan_id=row.scan_id,
             )
-            for row in self._roster.absent()
-        ]
 
-    def with_settled(self, finished: Iterator[Item]) -> Iterator[Item]:
-        """Merge what the engine finished with what needed no work."""
-        for item in finished:
-            if item.status in ("stored", "unchanged") and item.scan_id and self._target:
+    def noted(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Remember what each volume was made from, and pass the items on."""
+        for item in items:
+            fingerprint = self._pending.pop(item.scan_id or "", None)
+            # A refused one is looked at again by the next run, whatever it was made from.
+            there = item.status in ("stored", "unchanged")
+            if there and fingerprint and item.scan_id and self._target:
                 made_from = self._target.read_attributes(item.scan_id).source_sha256
-                fingerprint = self._pending.pop(item.scan_id)
                 self.fingerprints.remember(item.scan_id, fingerprint, made_from)
-            yield from self._drain()
             yield item
-        yield from self._drain()
-
-    def _drain(self) -> Iterator[Item]:
-        settled, self._settled = self._settled, []
-        yield from settled
 
     def _settle(self, entry: Found | Refused) -> Item | Job:
         if isinstance(entry, Refused):

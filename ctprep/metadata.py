@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from ctprep.sources.acquisition import allowed
 from ctprep.store.columns import (
     check_faults,
     check_unique,
@@ -30,7 +31,6 @@ FACTS_TEXT = (
 )
 FACTS_NUMBERS = ("KVP", "SliceThickness", "XRayTubeCurrent", "SpiralPitchFactor")
 """The columns copied into the store, and no others: those of the DICOM allow-list."""
-FACT_LENGTH = 64
 MAX_SPACING_MM = 100
 OTHER_TABLES = ("reports", "labels", "scans")
 EMPTY = ("", "nan", "none")
@@ -231,8 +231,9 @@ class _Cells:
     def facts(self) -> tuple[tuple[str, str | float], ...]:
         found: list[tuple[str, str | float]] = []
         for column in FACTS_TEXT:
-            if text := self.text(column):
-                found.append((column, text[:FACT_LENGTH]))
+            text = allowed(column, self.text(column))
+            if text is not None:
+                found.append((column, text))
         for column in FACTS_NUMBERS:
             try:
                 number = self.number(column)

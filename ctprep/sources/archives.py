@@ -1,6 +1,7 @@
 """Zip and tar archives: what they hold, and how to read a member without unpacking the rest."""
 
 import io
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -22,6 +23,8 @@ OTHERS = (".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar")
 """Archives without access to a single member, or without a free reader."""
 MAX_MEMBER_BYTES = 16 * 2**30
 """More than any scan; a header that promises more is wrong or a bomb."""
+MAX_RATIO = 1032
+"""What deflate can gain at most (zlib, technical details)."""
 OPEN_ARCHIVES = 4
 ENCRYPTED = 0x1
 DamagedError = (
@@ -30,6 +33,11 @@ DamagedError = (
     zlib.error,
     EOFError,
     NotImplementedError,  # a compression of zip that Python does not know
+    # What a damaged directory makes the library stumble over.
+    RuntimeError,
+    ValueError,
+    OverflowError,
+    struct.error,
     indexed_gzip.ZranError,
 )
 
@@ -75,13 +83,14 @@ def list_members(place: Path, kind: Kind) -> Iterator[tuple[Member, str]]:
     """
     counts: dict[str, int] = {}
     with _readable(place.name):
-        for member, reason in _zip_members(place) if kind == "zip" else _tar_members(place, kind):
+        listed = _zip_members(place) if kind == "zip" else _tar_members(place, kind)
+        for member, reason, packed in listed:
             # A name may point out of the archive; it is never followed, and need not look so.
             parts = [part for part in member.name.split("/") if part not in ("", ".", "..")]
             name = "/".join(parts)
             counts[name] = count = counts.get(name, 0) + 1
             name = name if count == 1 else f"{name}~{count}"
-            too_large = "too-large" if member.size > MAX_MEMBER_BYTES else ""
+            too_large = "too-large" if member.size > _most_bytes(member, packed) else ""
             yield (
                 Member(member.kind, name, member.start, member.size, member.checksum),
                 reason or too_large,
@@ -116,14 +125,20 @@ def open_member(place: Path, member: Member) -> BufferedIOBase:
         return io.BufferedReader(_Window(raw, 0, member.size, place.name))
 
 
-def _zip_members(place: Path) -> Iterator[tuple[Member, str]]:
+def _most_bytes(member: Member, packed: int) -> int:
+    """Tell how much a member can hold at most, of the bytes that it takes in the archive."""
+    return min(MAX_MEMBER_BYTES, packed * MAX_RATIO) if member.kind == "zip" else MAX_MEMBER_BYTES
+
+
+def _zip_members(place: Path) -> Iterator[tuple[Member, str, int]]:
     for number, info in enumerate(_open_zip(place).infolist()):
         if not info.is_dir():
             reason = "encrypted" if info.flag_bits & ENCRYPTED else ""
-            yield Member("zip", info.filename, number, info.file_size, info.CRC), reason
+            member = Member("zip", info.filename, number, info.file_size, info.CRC)
+            yield member, reason, info.compress_size
 
 
-def _tar_members(place: Path, kind: Kind) -> Iterator[tuple[Member, str]]:
+def _tar_members(place: Path, kind: Kind) -> Iterator[tuple[Member, str, int]]:
     stream = _open_tar(place, kind)
     stream.seek(0)
     with tarfile.open(fileobj=stream, mode="r:") as archive:
@@ -133,7 +148,8 @@ def _tar_members(place: Path, kind: Kind) -> Iterator[tuple[Member, str]]:
             if info.isdir():
                 continue
             usable = info.isreg() and not info.issparse()
-            yield Member(kind, info.name, info.offset_data, info.size), "" if usable else "link"
+            member = Member(kind, info.name, info.offset_data, info.size)
+            yield member, "" if usable else "link", info.size
     if kind == "tar":
         stream.close()
 

@@ -3,6 +3,7 @@
 The library takes unit spacing where none is declared, and follows a path in a header to any file.
 """
 
+import re
 from collections.abc import Iterator
 from io import SEEK_END, BufferedIOBase
 from pathlib import Path
@@ -15,6 +16,16 @@ from ctprep.store.errors import SourceError
 CHUNK = 1 << 20
 MAX_HEADER = 1 << 16
 Fields = dict[str, str]
+MAX_LINE = 1000
+NRRD_FIELDS = (
+    *("dimension", "type", "block size", "blocksize", "encoding", "endian", "content", "min"),
+    *("max", "old min", "oldmin", "old max", "oldmax", "data file", "datafile", "line skip"),
+    *("lineskip", "byte skip", "byteskip", "number", "sample units", "sampleunits", "sizes"),
+    *("spacings", "thicknesses", "axis mins", "axismins", "axis maxs", "axismaxs", "centers"),
+    *("centerings", "labels", "units", "kinds", "space", "space dimension", "space units"),
+    *("space origin", "space directions", "measurement frame"),
+)
+META_LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*)\s*=([\t\x20-\x7e\x80-\xff]*)")
 META_TYPES = tuple(
     f"MET_{kind}"
     for kind in (
@@ -56,9 +67,10 @@ def check_attached(path: Path, nbytes: int) -> None:
 
 
 def check_header(path: Path) -> None:
-    """Refuse a MetaImage without the fields that it must have.
+    """Refuse a header that the image library would not take well.
 
-    The image library would refuse it too, and print the reasons on the terminal.
+    On fields that are none of NRRD's it ends its process, and what it misses in a MetaImage it
+    prints on the terminal.
 
     Args:
         path: a NRRD or MetaImage file.
@@ -68,13 +80,37 @@ def check_header(path: Path) -> None:
     """
     with path.open("rb") as file:
         if file.read(4) == b"NRRD":
+            _check_nrrd_lines(file)
             return
         file.seek(0)
-        fields = _meta_fields(file)
-    axes, lengths = fields.get("ndims", ""), fields.get("dimsize", "").split()
+        fields = dict(_strict_fields(file))
+    axes, lengths = fields.get("NDims", ""), fields.get("DimSize", "").split()
     counted = axes.isdecimal() and len(lengths) == int(axes) and all(map(_is_count, lengths))
-    if not (counted and fields.get("elementtype") in META_TYPES and "elementdatafile" in fields):
+    if not (counted and fields.get("ElementType") in META_TYPES and "ElementDataFile" in fields):
         raise damaged("the header states no known size, type and place of voxels", "unreadable")
+
+
+def _check_nrrd_lines(file: BufferedIOBase) -> None:
+    for number, line in enumerate(_lines(file)):
+        if not line:
+            return
+        name, colon, value = line.partition(":")
+        # The first line is what is left of the magic; a key of the writer's own is set by `:=`.
+        if number and (line.startswith("#") or value.startswith("=")):
+            continue
+        known = number == 0 or (colon and name.strip().lower() in NRRD_FIELDS)
+        if not (known and len(line) <= MAX_LINE and line.isascii() and line.isprintable()):
+            raise damaged("the header has a line that is none", "unreadable")
+
+
+def _strict_fields(file: BufferedIOBase) -> Iterator[tuple[str, str]]:
+    for line in _lines(file):
+        field = META_LINE.fullmatch(line)
+        if field is None:
+            raise damaged("the header has a line that is none", "unreadable")
+        yield field[1], field[2].strip()
+        if field[1] == "ElementDataFile":
+            return
 
 
 def _is_count(text: str) -> bool:

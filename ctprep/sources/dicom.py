@@ -23,6 +23,9 @@ from ctprep.sources.source import Found, Read, changed_source
 from ctprep.store.errors import SourceError
 from ctprep.volume import Volume
 
+REFORMATS = ("REFORMAT", "MPR")
+"""Words in ImageType of slices that were cut out of a volume, often thick and averaged."""
+
 
 def check_stack(
     headers: Sequence[Header], *, tolerant: bool
@@ -43,7 +46,7 @@ def check_stack(
         if len(kept) < len(slices):
             mends = (f"dropped {len(slices) - len(kept)} slices equal to another",)
         slices = kept
-    fault = _kernel_fault(slices) or position_fault(slices)
+    fault = _kernel_fault(slices) or position_fault(slices) or _half_rescaled_fault(slices)
     if fault is not None:
         return slices, mends, fault
     for fault, mend in (thickness_fault(slices), _rescale_fault(slices)):
@@ -95,10 +98,19 @@ def read_dicom(found: Found, *, hu_policy: str, tolerant: bool) -> Read:
 
 
 def _kernel_fault(slices: Sequence[Header]) -> Fault | None:
-    if len({header.kernel for header in slices}) == 1:
+    # A slice that names none is of an unknown kernel, not of another.
+    if len({header.kernel for header in slices if header.kernel}) <= 1:
         return None
     mend = "split the reconstructions into series of their own, or pass --tolerant to part them"
     return Fault("mixed-kernels", "slices of several kernels in a series", mend)
+
+
+def _half_rescaled_fault(slices: Sequence[Header]) -> Fault | None:
+    without = sum(not header.has_rescale for header in slices)
+    if without in (0, len(slices)):
+        return None
+    what = f"{without} of {len(slices)} slices tell no RescaleSlope or RescaleIntercept"
+    return Fault("mixed-rescale", what, "export the series again from its archive")
 
 
 def _rescale_fault(slices: Sequence[Header]) -> tuple[Fault | None, str]:
@@ -115,7 +127,7 @@ def _notes(slices: Sequence[Header]) -> tuple[str, ...]:
     """Name what is odd about a stack, and no reason to refuse it."""
     notes = {
         "no-modality": not slices[0].modality,
-        "derived": "DERIVED" in slices[0].image_type,
+        "reformatted": any(word in part for part in slices[0].image_type for word in REFORMATS),
         "lossy": any(header.is_lossy for header in slices),
     }
     return tuple(name for name, holds in notes.items() if holds)

@@ -6,12 +6,24 @@ from ctprep.sources.dicom_header import Header
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 DIRECTORY = "1.2.840.10008.1.3.10"
+CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+CT_IMAGES = tuple(f"{CT_IMAGE}{kind}" for kind in ("", ".1", ".2"))
+"""CT Image Storage, Enhanced CT and Legacy Converted Enhanced CT (DICOM PS3.4, Annex B.5)."""
+STORAGE = "1.2.840.10008.5.1.4.1.1."
+"""How the classes of the standard begin; a private class tells nothing."""
+SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 LOCALIZERS = ("LOCALIZER", "TOPOGRAM", "SCOUT", "SURVIEW")
-NOT_HU = ("US", "OD", "HU_MOD", "PCT", "Z_EFF", "MGML", "ED", "EDW", "PERCENT")
+PROJECTIONS = ("MIP", "MINIP", "MAX_IP", "MIN_IP", "PROJECTION IMAGE", "VRT", "SSD", "RENDERED")
+NOT_HU = (
+    *("US", "OD", "HU_MOD", "PCT", "Z_EFF", "MGML", "ED", "EDW", "PERCENT", "%"),
+    *("SUV", "SUVBW", "BQML", "CNTS", "GML", "CM2ML", "PROPCNT"),
+)
 """Rescale types whose values are no HU; scanners write anything when they mean HU."""
 
 
-MAX_SPACING_MM = 100
+MIN_SPACING_MM, MAX_SPACING_MM = 0.02, 20.0
+"""Of pixels; a body scan has 0.3 to 1.4 mm, one that was made smaller up to a few mm."""
+MAX_POSITION_MM = 1e5
 MAX_OVERHEAD_BYTES = 64 * 2**20
 """What a file may hold besides its pixels; much more is a bomb, or another object."""
 
@@ -40,16 +52,20 @@ def fault_of(header: Header) -> Fault | None:
 def _kind_fault(header: Header) -> Fault | None:
     if header.sop_class == DIRECTORY or 0 in header.shape:
         return Fault("no-image", "a DICOM object without an image")
-    if header.modality == "SEG":
+    if header.modality == "SEG" or header.sop_class == SEGMENTATION:
         return Fault("segmentation", "a segmentation, not a scan")
     if header.modality not in ("CT", ""):
         return Fault("not-ct", "an image of another modality than CT")
-    if header.sop_class.startswith(SECONDARY_CAPTURE):
-        return Fault("secondary-capture", "a secondary capture, not an acquired slice")
     if any("DOSE" in part for part in header.image_type):
         return Fault("dose-page", "a dose report as a picture")
+    if header.sop_class.startswith(SECONDARY_CAPTURE):
+        return Fault("secondary-capture", "a secondary capture, not an acquired slice")
+    if header.sop_class.startswith(STORAGE) and header.sop_class not in CT_IMAGES:
+        return Fault("not-ct", "its SOP class is of no CT image")
     if any(word in part for part in header.image_type for word in LOCALIZERS):
         return Fault("localizer", "a localizer, which is a projection and not a slice")
+    if any(part in PROJECTIONS for part in header.image_type):
+        return Fault("projection", "a projection through many slices, such as a MIP")
     if header.burned_in:
         mend = "mask the text in the pixels and set BurnedInAnnotation to NO"
         return Fault("burned-in", "text is burned into the pixels (BurnedInAnnotation)", mend)
@@ -87,8 +103,11 @@ def _geometry_fault(header: Header) -> Fault | None:
     if not header.position_lps or not header.orientation:
         what = "ImagePositionPatient or ImageOrientationPatient is missing"
         return Fault("no-geometry", what, mend)
-    if max(header.spacing_mm) > MAX_SPACING_MM:
-        return Fault("bad-header", f"PixelSpacing is {max(header.spacing_mm):g} mm", mend)
+    for spacing_mm in header.spacing_mm:
+        if not MIN_SPACING_MM <= spacing_mm <= MAX_SPACING_MM:
+            return Fault("bad-header", f"PixelSpacing is {spacing_mm:g} mm", mend)
+    if max(map(abs, header.position_lps)) > MAX_POSITION_MM:
+        return Fault("bad-geometry", "ImagePositionPatient lies outside any scanner", mend)
     first, second = header.orientation[:3], header.orientation[3:]
     lengths = [sum(x * x for x in axis) for axis in (first, second)]
     product = sum(x * y for x, y in zip(first, second, strict=True))

@@ -10,6 +10,8 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from ctprep.sources.acquisition import allowed
+from ctprep.sources.deflated import check_deflated
 from ctprep.sources.dicom_frames import frame_datasets
 from ctprep.sources.files import SourceFile
 from ctprep.store.errors import SourceError
@@ -46,7 +48,8 @@ TAGS = (
     *ACQUISITION_NUMBERS,
     *TIMES,
     *GROUPS,
-    *("SOPClassUID", "SeriesInstanceUID", "PatientID", "Modality", "ModalityLUTSequence"),
+    *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
+    *("PatientID", "Modality", "ModalityLUTSequence"),
     *("ImageType", "BurnedInAnnotation", "NumberOfFrames", "SamplesPerPixel"),
     *("Rows", "Columns", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient"),
     *("BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation"),
@@ -65,6 +68,8 @@ class Header:
     """Number from 0 in a multi-frame object; None where the file is one image."""
     sop_class: str
     series_uid: str
+    study_uid: str
+    frame_of_reference: str
     patient_key: str
     modality: str
     image_type: tuple[str, ...]
@@ -80,6 +85,8 @@ class Header:
     orientation: Numbers
     position_lps: Numbers
     thickness_mm: float | None
+    has_rescale: bool
+    """Whether it tells slope and intercept; else they are 1 and 0."""
     slope: float
     intercept: float
     rescale_type: str
@@ -91,12 +98,9 @@ class Header:
     is_lossy: bool
     """Whether it says that it was compressed with loss, now or earlier."""
     times: tuple[str, ...]
+    kernel: str
+    """As it is written, to tell reconstructions apart; `acquisition` holds what may be kept."""
     acquisition: tuple[tuple[str, str | float], ...]
-
-    @property
-    def kernel(self) -> str:
-        """Name of the reconstruction kernel."""
-        return str(dict(self.acquisition).get("ConvolutionKernel", ""))
 
     @property
     def place(self) -> tuple[SourceFile, int]:
@@ -149,7 +153,12 @@ def headers_of(file: SourceFile, dataset: Dataset) -> tuple[Header, ...]:
 
 
 def read_dataset(stream: BufferedIOBase, **options: Any) -> Dataset | None:  # noqa: ANN401
-    """Parse a data set; None if it is none."""
+    """Parse a data set; None if it is none.
+
+    Raises:
+        SourceError: it is packed, and unpacks to far more than a scan would (`too-large`).
+    """
+    check_deflated(stream)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -183,6 +192,8 @@ def _header(file: SourceFile, dataset: Dataset, frame: int | None) -> Header:
         frame=frame,
         sop_class=_text(dataset, "SOPClassUID"),
         series_uid=_text(dataset, "SeriesInstanceUID"),
+        study_uid=_text(dataset, "StudyInstanceUID"),
+        frame_of_reference=_text(dataset, "FrameOfReferenceUID"),
         patient_key=_text(dataset, "PatientID"),
         modality=_text(dataset, "Modality").upper(),
         image_type=tuple(part.strip().upper() for part in _text(dataset, "ImageType").split("\\")),
@@ -196,6 +207,7 @@ def _header(file: SourceFile, dataset: Dataset, frame: int | None) -> Header:
         orientation=_numbers(dataset, "ImageOrientationPatient", 6),
         position_lps=_numbers(dataset, "ImagePositionPatient", 3),
         thickness_mm=_thickness(dataset),
+        has_rescale=all(_text(dataset, n) for n in ("RescaleSlope", "RescaleIntercept")),
         slope=(_numbers(dataset, "RescaleSlope", 1) or (1.0,))[0],
         intercept=(_numbers(dataset, "RescaleIntercept", 1) or (0.0,))[0],
         rescale_type=_text(dataset, "RescaleType").upper(),
@@ -204,6 +216,7 @@ def _header(file: SourceFile, dataset: Dataset, frame: int | None) -> Header:
         fits_int16=bits <= 16 if signed else bits < 16,
         is_lossy=_text(dataset, "LossyImageCompression") == "01",
         times=tuple(_text(dataset, name) for name in TIMES),
+        kernel=_text(dataset, "ConvolutionKernel"),
         acquisition=_acquisition(dataset),
     )
 
@@ -279,7 +292,9 @@ def _thickness(dataset: Dataset) -> float | None:
 
 def _acquisition(dataset: Dataset) -> tuple[tuple[str, str | float], ...]:
     facts: list[tuple[str, str | float]] = []
-    facts += [(name, text) for name in ACQUISITION_TEXT if (text := _text(dataset, name))]
+    for name in ACQUISITION_TEXT:
+        text = allowed(name, _text(dataset, name))
+        facts += [] if text is None else [(name, text)]
     for name in ACQUISITION_NUMBERS:
         try:
             facts += [(name, number) for number in _numbers(dataset, name, 1)]

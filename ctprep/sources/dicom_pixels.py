@@ -127,6 +127,12 @@ def _decoder(dataset: Dataset, content: bytes) -> Decode:
         return frame
 
     def native(header: Header) -> Shaped[np.ndarray, "row column"]:
+        rows, columns = header.shape
+        promised = rows * columns * header.frames * header.bytes_allocated
+        held = len(dataset.get("PixelData", b""))
+        # The library takes the first pixels of too many, and so slants or cuts the picture.
+        if held >= promised + columns * header.bytes_allocated:
+            raise DecodeError(f"it holds {held} bytes, the header says {promised}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return pixel_array(dataset, index=header.frame or 0)

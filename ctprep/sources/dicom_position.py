@@ -16,6 +16,8 @@ MAX_GRID_DEVIATION = 0.1
 """Share of the spacing by which a slice may lie off an even grid."""
 SAME_THICKNESS = 0.05
 """Share by which the thickness of a slice may differ from another's, or from the spacing."""
+MAX_GAP_MM = 100
+"""Between slices; more is no scan of a body."""
 MAX_TILT_PIXELS = 0.5
 """How far a tilt may shift the last slice before it counts as one."""
 
@@ -119,6 +121,9 @@ def _shift_fault(slices: Sequence[Header]) -> Fault | None:
 
 def _spacing_fault(gaps_mm: Float64[np.ndarray, " gap"]) -> Fault | None:
     spacing_mm = float(np.median(gaps_mm))
+    if spacing_mm > MAX_GAP_MM:
+        what = f"the slices lie {spacing_mm:g} mm apart"
+        return Fault("bad-geometry", what, "export the series again with its geometry")
     multiples = gaps_mm / spacing_mm
     positions = np.concatenate([[0.0], np.cumsum(gaps_mm)])
     even = np.linspace(0, positions[-1], len(positions))
@@ -126,10 +131,13 @@ def _spacing_fault(gaps_mm: Float64[np.ndarray, " gap"]) -> Fault | None:
     off_grid = np.abs(positions - even) > MAX_GRID_DEVIATION * spacing_mm
     if not off_gap.any() and not off_grid.any():
         return None
-    whole = np.abs(multiples - np.rint(multiples)) <= MAX_GAP_DEVIATION
-    if off_gap.any() and whole.all() and (np.rint(multiples) >= 1).all():
-        missing = int((np.rint(multiples) - 1).sum())
-        what = f"{missing} slices are missing in a stack spaced {spacing_mm:.3f} mm"
+    # By the smallest gap: where every other slice is missing, the median is none of a whole stack.
+    unit_mm = float(gaps_mm.min())
+    steps = np.rint(gaps_mm / unit_mm)
+    whole = np.abs(gaps_mm / unit_mm - steps) <= MAX_GAP_DEVIATION
+    if off_gap.any() and whole.all():
+        missing = int((steps - 1).sum())
+        what = f"{missing} slices are missing in a stack spaced {unit_mm:.3f} mm"
         return Fault("missing-slice", what, "fetch the series again from its archive")
     what = f"gaps between slices run from {gaps_mm.min():.3f} to {gaps_mm.max():.3f} mm"
     return Fault("uneven-spacing", what, "reconstruct with even spacing, or leave it out")

@@ -18,6 +18,10 @@ SAME_SPACING = 1e-3
 """Share by which the pixel spacing of one plane may differ."""
 
 
+BY = {"mixed-kernels": "kernel", "time-points": "time", "duplicate-position": "folder"}
+"""What images are parted by where they have this fault."""
+
+
 @dataclass(frozen=True)
 class _Part:
     """Images that may form a volume, what sets them apart within their series, and what was done.
@@ -44,7 +48,8 @@ def find_series(
     Yields:
         One candidate or refusal a part; dropped copies are refused on their own.
     """
-    parts = _by_geometry(sorted(headers, key=lambda header: header.place))
+    ordered = sorted(headers, key=lambda header: header.place)
+    parts = [part for owner in _by_owner(ordered) for part in _by_geometry(owner)]
     if tolerant:
         parts = [piece for part in parts for piece in _split(part)]
     met: dict[str, int] = defaultdict(int)
@@ -56,9 +61,32 @@ def find_series(
         yield from _check(part, name if met[name] == 1 else f"{name}#{met[name]}", tolerant)
 
 
-def _by_geometry(headers: Sequence[Header]) -> list[_Part]:
-    groups: list[list[Header]] = []
+def _by_owner(headers: Sequence[Header]) -> list[_Part]:
+    """Part images that share a series UID and can be of no one volume.
+
+    Positions of two frames of reference have nothing to do with each other.
+    """
+    groups: dict[tuple[str, ...], list[Header]] = defaultdict(list)
+    # What some images do not tell parts none of them.
+    told = [all(values) for values in zip(*map(_owner, headers), strict=True)]
     for header in headers:
+        owner = tuple(value for value, is_told in zip(_owner(header), told, strict=True) if is_told)
+        groups[owner].append(header)
+    if len(groups) == 1:
+        return [_Part(tuple(headers))]
+    return [
+        _Part(tuple(group), owner, verdicts=("shared-series-uid",))
+        for owner, group in groups.items()
+    ]
+
+
+def _owner(header: Header) -> tuple[str, str, str]:
+    return header.patient_key, header.study_uid, header.frame_of_reference
+
+
+def _by_geometry(part: _Part) -> list[_Part]:
+    groups: list[list[Header]] = []
+    for header in part.headers:
         same = (group for group in groups if _same_plane(group[0], header))
         group = next(same, None)
         if group is None:
@@ -66,9 +94,10 @@ def _by_geometry(headers: Sequence[Header]) -> list[_Part]:
         else:
             group.append(header)
     if len(groups) == 1:
-        return [_Part(tuple(headers))]
+        return [part]
+    verdicts = (*part.verdicts, "mixed-planes")
     return [
-        _Part(tuple(group), (_geometry(group[0]),), verdicts=("mixed-planes",)) for group in groups
+        _Part(tuple(group), (*part.key, _geometry(group[0])), verdicts=verdicts) for group in groups
     ]
 
 
@@ -96,9 +125,11 @@ def _split(part: _Part) -> list[_Part]:
         groups = _group(part.headers, lambda header: header.kernel)
     elif fault is not None and fault.verdict == "time-points":
         groups = _by_time(part.headers)
-    if len(groups) < 2:
+    elif fault is not None and fault.verdict == "duplicate-position":
+        groups = _apart(_group(part.headers, lambda header: header.file.folder))
+    if fault is None or len(groups) < 2:
         return [part]
-    what = "kernel" if fault is not None and fault.verdict == "mixed-kernels" else "time"
+    what = BY[fault.verdict]
     mend = f"parted {len(groups)} volumes of one series by their {what}"
     pieces = [
         _Part(tuple(group), (*part.key, key), (*part.mends, mend), part.verdicts)
@@ -118,9 +149,15 @@ def _by_time(headers: Sequence[Header]) -> dict[str, list[Header]]:
     """Group by the first of the times in which no two images of a group lie at one place."""
     for number in range(len(TIMES)):
         groups = _group(headers, lambda header: header.times[number])  # noqa: B023, used at once
-        if len(groups) > 1 and all(_places(group) == len(group) for group in groups.values()):
+        if _apart(groups):
             return groups
     return {}
+
+
+def _apart(groups: dict[str, list[Header]]) -> dict[str, list[Header]]:
+    """Give the groups if there are several, and no two images of one lie at the same place."""
+    apart = len(groups) > 1 and all(_places(group) == len(group) for group in groups.values())
+    return groups if apart else {}
 
 
 def _places(headers: Sequence[Header]) -> int:
@@ -131,7 +168,9 @@ def _check(part: _Part, name: str, tolerant: bool) -> Iterator[Found | Refused]:
     slices, mends, fault = check_stack(part.headers, tolerant=tolerant)
     files = _files(part.headers)
     if fault is not None:
-        yield Refused(name, fault.verdict, fault.what, fault.mend, len(files))
+        folders = len({file.folder for file in files})
+        spread = f"; the series lies in {folders} folders" if folders > 1 else ""
+        yield Refused(name, fault.verdict, fault.what + spread, fault.mend, len(files))
         return
     rows, columns = slices[0].shape
     kept = _files(slices)

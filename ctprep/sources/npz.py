@@ -110,7 +110,7 @@ def _check_size(info: zipfile.ZipInfo, file: SourceFile, promised: int) -> None:
     """Compare what is promised with what can be there, before memory is asked for."""
     ratio = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: MAX_RATIO}.get(info.compress_type, 0)
     possible = min(info.compress_size, file.size) * ratio
-    if not 0 <= promised <= min(info.file_size, possible):
+    if promised != info.file_size or promised > possible:
         raise _damaged()
 
 

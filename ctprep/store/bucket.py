@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ try:
     from obstore.exceptions import AlreadyExistsError
 
     from ctprep.store.bucket_commit import clean_objects, remove_objects, write_objects
-    from ctprep.store.bucket_faults import told
+    from ctprep.store.bucket_faults import UNCONDITIONAL, told
 except ModuleNotFoundError as missing:
     if missing.name != "obstore":
         raise
@@ -153,12 +153,11 @@ class BucketPlace:
 
     def create(self, key: str, data: bytes) -> bool:
         """Make an object, unless it exists."""
-        with self._reached() as store:
-            try:
-                store.put(key, data, mode="create")
-            except AlreadyExistsError:
-                return False
-        return True
+        with self._reached() as store, suppress(AlreadyExistsError):
+            store.put(key, data, mode="create")
+            _check_conditional(store, key, data, self.url)
+            return True
+        return False
 
     def replace(self, key: str, data: bytes) -> None:
         """Write an object; the service does it whole or not at all."""
@@ -194,3 +193,13 @@ class BucketPlace:
     def _reached(self) -> Iterator["ObjectStore"]:
         with told(self.url):
             yield self._store
+
+
+def _check_conditional(store: "ObjectStore", key: str, data: bytes, url: str) -> None:
+    # Some servers ignore conditions without a word; what is there now must not be made again.
+    try:
+        store.put(key, data, mode="create")
+    except AlreadyExistsError:
+        return
+    what, mend = UNCONDITIONAL
+    raise PlaceError(what, mend=mend, where=url)

@@ -37,7 +37,7 @@ _UNREACHABLE = (
     "the object store does not answer",
     f"check the network and AWS_ENDPOINT_URL, then run again; {_DOCUMENT}",
 )
-_UNCONDITIONAL = (
+UNCONDITIONAL = (
     "the object store cannot write on a condition, which keeps two writers apart",
     f"use a server that knows If-Match and If-None-Match; {_DOCUMENT}",
 )
@@ -54,7 +54,7 @@ _PHRASES = (
     ("/metadata/identity", _NO_CREDENTIALS),
     ("Account must be specified", _NO_CREDENTIALS),
     ("builder error", _HTTP),
-    ("NotImplemented", _UNCONDITIONAL),
+    ("NotImplemented", UNCONDITIONAL),
     ("AccessDenied", _DENIED),
     ("InvalidAccessKeyId", _DENIED),
     ("SignatureDoesNotMatch", _DENIED),
@@ -66,11 +66,11 @@ _PHRASES = (
     ("Server returned non-2xx status code: 5", _UNREACHABLE),
 )
 _KINDS: tuple[tuple[type[Exception], tuple[str, str]], ...] = (
-    (NotSupportedError, _UNCONDITIONAL),
+    (NotSupportedError, UNCONDITIONAL),
     (PermissionDeniedError, _DENIED),
     (UnauthenticatedError, _DENIED),
 )
-_UNKNOWN = ("the object store gave an error that we do not know", _DOCUMENT)
+_UNKNOWN = "the object store gave an error that we do not know"
 
 
 @contextmanager
@@ -92,9 +92,10 @@ def told(where: str) -> Iterator[None]:
             raise FileNotFoundError from None
         raise PlaceError(fault[0], mend=fault[1], where=where) from None
     except BaseError as error:
-        what, mend = _known(error) or _UNKNOWN
+        unknown = (f"{_UNKNOWN}: {type(error).__name__}", _DOCUMENT)
+        what, mend = _known(error) or unknown
         # Without its cause, whose text may hold what must not be shown.
-        raise PlaceError(f"{what} ({type(error).__name__})", mend=mend, where=where) from None
+        raise PlaceError(what, mend=mend, where=where) from None
 
 
 def _known(error: Exception) -> tuple[str, str] | None:

@@ -17,6 +17,8 @@ SCAN_ID_PATTERN = r"^[a-z0-9_-][a-z0-9._-]{0,127}$"
 FAULTS_SHOWN = 8
 MOST_TABLE_BYTES = 4 << 30
 """Of a table in memory; the reports of a million scans take less."""
+PACKED_SUFFIXES = (".gz", ".bz2", ".lz4", ".zst")
+"""What Arrow unpacks by the file's name."""
 ROWS_A_BATCH = 1024
 _VOLUME_SUFFIX = re.compile(r"(\.nii\.gz|\.nii|\.npz|\.nrrd|\.mha)$", re.IGNORECASE)
 
@@ -69,11 +71,12 @@ def _read_parquet(path: Path) -> pa.Table:
             _check_size(path, rows)
             batches = []
             # A page may unpack to thousands of times its size, so the sum is watched.
-            for batch in file.iter_batches(ROWS_A_BATCH):
+            for batch in map(_plain, file.iter_batches(ROWS_A_BATCH)):
                 size += batch.nbytes
                 _check_size(path, size)
                 batches.append(batch)
-            table = pa.Table.from_batches(batches, file.schema_arrow)
+            schema = batches[0].schema if batches else file.schema_arrow
+            table = pa.Table.from_batches(batches, schema)
         # Text of a damaged file need not be UTF-8, nor need the names.
         table.validate(full=True)
         list(table.column_names)
@@ -82,6 +85,15 @@ def _read_parquet(path: Path) -> pa.Table:
             f"not a Parquet file: {_reason(error)}", mend="write it again", where=path.name
         ) from error
     return table
+
+
+def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    # A dictionary hides how much text its rows are.
+    columns = [
+        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _check_size(path: Path, size: int) -> None:
@@ -96,8 +108,9 @@ def _check_size(path: Path, size: int) -> None:
 def _read_csv(path: Path) -> pa.Table:
     parse = pa_csv.ParseOptions(newlines_in_values=True)
     # One block for the whole file: a quoted report longer than a block would be an error.
-    read = pa_csv.ReadOptions(block_size=max(1, min(path.stat().st_size + 1, 2**31 - 2)))
     try:
+        size = _unpacked_size(path)
+        read = pa_csv.ReadOptions(block_size=max(1, min(size + 1, 2**31 - 2)))
         with pa_csv.open_csv(path, read_options=read, parse_options=parse) as head:
             names = head.schema.names
         convert = pa_csv.ConvertOptions(
@@ -106,12 +119,23 @@ def _read_csv(path: Path) -> pa.Table:
         return pa_csv.read_csv(
             path, read_options=read, parse_options=parse, convert_options=convert
         )
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise TableError(
             f"not a CSV table in UTF-8: {_reason(error)}",
             mend="save it as comma-separated UTF-8 with a header line",
             where=path.name,
         ) from None  # the cause quotes the row
+
+
+def _unpacked_size(path: Path) -> int:
+    if path.suffix.lower() not in PACKED_SUFFIXES:
+        return path.stat().st_size
+    size = 0
+    with pa.input_stream(str(path)) as stream:
+        while chunk := stream.read(1 << 20):
+            size += len(chunk)
+            _check_size(path, size)
+    return size
 
 
 def _reason(error: BaseException) -> str:

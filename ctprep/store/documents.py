@@ -26,7 +26,7 @@ def read_group(place: Place, key: str) -> dict[str, Any]:
     """
     try:
         document = json.loads(bytes(place.read(key)))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"its {METADATA} is not JSON", mend="make it again") from error
     attributes = document.get("attributes") if isinstance(document, dict) else None
     if not isinstance(attributes, dict) or not isinstance(attributes.get(OURS), dict):
@@ -61,7 +61,7 @@ def validated(model: type[Model], values: dict[str, Any]) -> Model:
         StoreError: with every fault and its path.
     """
     try:
-        return model.model_validate_json(json.dumps(values))
+        return model.model_validate(values)
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()

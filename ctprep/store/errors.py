@@ -7,6 +7,7 @@ CtError
 ├── PlaceError             where a store lives cannot be reached, or refuses
 ├── SourceError            a scan cannot be read (becomes a refusal row in `ingest`)
 │   └── NotFiniteError         voxels are NaN or infinite
+├── ClusterError           workers or their scheduler cannot be reached or used
 ├── TableError             a table or manifest breaks its schema
 ├── RecipeError            a recipe asks for something impossible
 └── CheckpointError        a checkpoint does not fit the model
@@ -91,6 +92,10 @@ def _rebuild_source(
 
 class NotFiniteError(SourceError):
     """Voxels are NaN or infinite."""
+
+
+class ClusterError(CtError, RuntimeError):
+    """Workers or their scheduler cannot be reached or used."""
 
 
 class TableError(CtError, ValueError):

@@ -3,8 +3,6 @@
 import tomllib
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from ctprep.store.attributes import GRIDS, Grid
 from ctprep.store.errors import TableError
 
@@ -32,7 +30,7 @@ def load_grid(name_or_path: str) -> Grid:
         )
     try:
         grid = Grid.model_validate(tomllib.loads(path.read_text()))
-    except (ValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise TableError(
             f"the grid cannot be read: {str(error).splitlines()[0]}",
             mend="write name = '...', spacing_mm = [mm, mm, mm] and shape = [n, n, n]",

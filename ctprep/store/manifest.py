@@ -203,7 +203,7 @@ def read_manifest(path: Path) -> DatasetManifest:
             settings = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise TableError("there is no such manifest", mend="check the path") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise TableError(f"not TOML: {error}", mend="mend the line named above") from error
         try:
             manifest = DatasetManifest.model_validate(settings)

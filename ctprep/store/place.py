@@ -147,3 +147,13 @@ def is_same_place(one: Place, other: Place) -> bool:
     if one.path is not None and other.path is not None:
         return one.path.resolve() == other.path.resolve()
     return one == other
+
+
+def absolute(place: Place) -> Place:
+    """Give the same place for processes that are in other folders."""
+    return place if place.path is None else FolderPlace(place.path.absolute())
+
+
+def paths_of(*places: Place) -> list[Path]:
+    """Give the folders of those places that are folders."""
+    return [place.path for place in places if place.path is not None]

@@ -31,7 +31,7 @@ def read_layout(place: Place, name: str) -> ArrayLayout:
         document = json.loads(bytes(place.read(f"{name}/{ARRAY}/{METADATA}")))
     except FileNotFoundError as error:
         raise StoreError("it has no array", mend=MEND_DATA) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError("its array's zarr.json is not JSON", mend=MEND_DATA) from error
     return parse_array(document)
 

@@ -14,7 +14,8 @@ import dask
 import pytest
 from distributed import LocalCluster
 
-from ctprep.engine import CLUSTER_SETTINGS, Item, memory_budget, refused, run
+from ctprep.cluster import CLUSTER_SETTINGS
+from ctprep.engine import Item, memory_budget, refused, run
 from ctprep.store.errors import SourceError
 
 

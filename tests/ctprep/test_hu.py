@@ -127,3 +127,15 @@ def test_padding_that_reads_as_tissue_is_no_padding() -> None:
     got, _ = decide_hu(stored, 1, 0, "already", padding=[(0, 0)] * len(stored))
 
     np.testing.assert_array_equal(got, stored)
+
+
+def test_hu_are_copied_only_where_their_memory_may_go() -> None:
+    """An array of its own is handed on; a view, whose memory may be a library's, is copied."""
+    hu = _chest()
+
+    handed_on, _ = decide_hu(hu, 1, 0, "already")
+    copied, _ = decide_hu(hu[:], 1, 0, "already")
+
+    assert handed_on is hu
+    assert not np.shares_memory(copied, hu)
+    np.testing.assert_array_equal(copied, hu)

@@ -1,6 +1,7 @@
 """A disk that is full or read-only ends a run with three lines, and nothing is half there."""
 
 import errno
+import json
 import os
 import pickle
 import resource
@@ -135,6 +136,9 @@ def test_what_the_disk_refuses_is_told(
         outcome = ingest(inputs, store)
 
     check_told(outcome, what, mend)
+    # No fault of the scans: none of them is refused.
+    report = (tmp_path / "hifi.report.jsonl").read_text().splitlines()
+    assert [json.loads(line)["status"] for line in report] == ["stored"]
     assert VolumeStore.open(store).scan_ids() == ("scan-0",)
     check_nothing_half(store)
     assert ingest(inputs, store)[0] == 0

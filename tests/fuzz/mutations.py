@@ -25,6 +25,7 @@ TOKENS = (
     *(b"encoding: gzip\n", b"sizes: 99999 99999 99999\n", b"DimSize = 99999 99999 99999\n"),
     *(b"ElementDataFile = LIST\n", b"CompressedData = True\n", b"NaN", b"1e308", b"-1", b"\0"),
     *(b'"', b"\n", b",", b"[", b"{", b"null", b"Infinity", b"\xef\xbb\xbf", b"\xff", b"= 1e999\n"),
+    *(b"[" * 5000, b'{"a":' * 5000),
 )
 Mutation = Callable[[bytes, Random], bytes]
 

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.fuzz.bench import Bench
+from tests.fuzz.memory import status_bytes
 from tests.fuzz.targets import CANARY, TARGETS, Target
 
 ADDRESS_SPACE = 3 << 30
 """Bytes that reading may map, beyond what the program itself has."""
 MOST_BYTES = 256 << 20
 """Resident memory that reading one input may take; inputs are 1 MiB at most."""
-LIMIT_S = 15
+LIMIT_S = 60
 """Seconds an input may take; the one who started this process kills it a little later."""
 FORBIDDEN = (
     *("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen"),
@@ -69,7 +70,7 @@ class Watch:
         sys.addaudithook(self._audit)
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
-        if event == "subprocess.Popen" and "ctprep.sources.dicom_decoder" in str(args[1]):
+        if event == "subprocess.Popen" and "ctprep.sources.dicom_helper" in str(args[1]):
             return  # our own helper
         if event in FORBIDDEN:
             self.seen.append(f"{event} {args[:2]!r}"[:200])
@@ -105,7 +106,7 @@ def examine(target: Target, content: bytes, bench: Bench, watch: Watch, number: 
         except BaseException:  # a bug, and what this is all about
             failure, detail = "traceback", traceback.format_exc()
     seconds = time.perf_counter() - began
-    peak_bytes = max(0, _status("VmHWM") - before)
+    peak_bytes = max(0, status_bytes("VmHWM") - before)
     if Path(CANARY).exists():
         watch.seen.append("the canary was made")
         Path(CANARY).rmdir()
@@ -147,14 +148,7 @@ def _noise() -> Iterator[list[str]]:
 
 def _start_of_peak() -> int:
     Path("/proc/self/clear_refs").write_text("5")
-    return _status("VmHWM")
-
-
-def _status(key: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{key}:"):
-            return int(line.split()[1]) << 10
-    raise KeyError(key)
+    return status_bytes("VmHWM")
 
 
 def main() -> None:
@@ -168,7 +162,7 @@ def main() -> None:
     try:
         bench, watch = Bench(folder), Watch(folder)
         os.chdir(folder)
-        used = _status("VmSize")
+        used = status_bytes("VmSize")
         resource.setrlimit(resource.RLIMIT_AS, (used + ADDRESS_SPACE, used + ADDRESS_SPACE))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         answers.write(f"{folder}\n")

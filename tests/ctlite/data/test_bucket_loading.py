@@ -8,7 +8,8 @@ import pytest
 
 from ctlite.assembly import assemble
 from ctlite.trainer import train
-from ctprep.store.errors import RecipeError
+from ctprep.store.bucket import BucketPlace
+from ctprep.store.errors import PlaceError, RecipeError
 
 
 @pytest.fixture
@@ -54,6 +55,20 @@ def test_a_run_from_a_bucket_has_the_losses_of_one_from_a_folder(
 
     assert losses[0] == losses[1]
     assert "s3://" in (tmp_path / "there" / "recipe.toml").read_text()
+
+
+def test_a_bucket_that_goes_away_spends_no_quota(hosted_recipe, monkeypatch) -> None:
+    """The quota is for unreadable volumes; where nothing answers, none has been read."""
+    loader = assemble(hosted_recipe("clip", "data.unreadable_quota=8")).loader
+
+    def refuse(self: BucketPlace, key: str) -> memoryview:
+        raise PlaceError("the object store does not answer", mend="check the network")
+
+    monkeypatch.setattr(BucketPlace, "read", refuse)
+
+    with pytest.raises(PlaceError, match="does not answer"):
+        next(iter(loader))
+    assert loader.unreadable == []
 
 
 def test_a_store_that_is_not_there_is_named(toy_recipe, bucket: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import obstore
 import pytest
 import sklearn.metrics as oracle
 import torch
@@ -232,3 +233,19 @@ def test_inputs_that_do_not_fit_are_refused(run: Path, make_store: MakeStore) ->
     (run.parent / "labels.csv").write_text("scan_id,Emphysema\ns00,1\n")
     with pytest.raises(TableError, match=r"15 scans, the first being \[s01"):
         evaluate(run, store=store)
+
+
+def test_scores_from_a_bucket_are_those_from_a_folder(run: Path, bucket: str) -> None:
+    """Down to the bytes a volume, which are those of its shard."""
+    tables = {"labels": run.parent / "labels.csv", "scans": run.parent / "scans.csv"}
+    here = evaluate_run(run, resamples=20, **tables)
+    target = obstore.store.from_url(bucket)
+    for path in (run.parent / "jpeg.zarr").rglob("*"):
+        if path.is_file():
+            target.put(path.relative_to(run.parent).as_posix(), path.read_bytes())
+
+    there = evaluate_run(run, store=f"{bucket}/jpeg.zarr", resamples=20, **tables)
+
+    assert there == here
+    shards = list((run.parent / "jpeg.zarr").glob("*/0/c/0/0/0"))
+    assert there.bytes_per_volume == sum(path.stat().st_size for path in shards) / len(shards)

@@ -1,0 +1,125 @@
+"""The program that decompresses DICOM pixels: a child does it, and is replaced when it dies."""
+
+import io
+import json
+import os
+import re
+import resource
+import struct
+import sys
+import tempfile
+import warnings
+from typing import IO, Any
+
+import numpy as np
+
+REQUEST = struct.Struct("<QQQ")
+"""Bytes of the file that follows, bytes of memory and seconds that decoding it may take."""
+ANSWER = struct.Struct("<Q")
+"""Bytes of the JSON that follows; behind it come the pixels, if there are any."""
+COMPLAINT = re.compile(
+    rb"premature end|bad Huffman|[Ss]tream too short|[Ff]ailed to decode|Inconsistent progression"
+    rb"|Unsupported marker|Bogus|restart marker|[Tt]runcated|inconsistent with stream"
+)
+"""What libjpeg and OpenJPEG print when they make up the rest of a picture."""
+
+
+def serve() -> None:
+    """Answer requests on standard input, on standard output, until there are no more."""
+    import pydicom.pixels.decoders  # noqa: F401  before the fork, for that is what takes long
+
+    questions, answers = os.dup(0), os.dup(1)
+    with tempfile.TemporaryFile() as printed:
+        # Libraries print to either; what they print can quote a header.
+        os.dup2(printed.fileno(), 1)
+        os.dup2(printed.fileno(), 2)
+        os.write(answers, b"!")
+        while True:
+            child = os.fork()
+            if child == 0:
+                _answer_all(questions, answers, printed)
+                os._exit(0)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            if status == 0:
+                return
+            # It had read its request, and not answered: whatever kills does so in between.
+            _send(answers, {"error": f"its decoder was ended by signal {-status}"})
+
+
+def _answer_all(questions: int, answers: int, printed: IO[bytes]) -> None:
+    # Unbuffered: what is read ahead would be lost with this process.
+    with os.fdopen(questions, "rb", buffering=0, closefd=False) as file:
+        while len(head := _read(file, REQUEST.size)) == REQUEST.size:
+            size, memory, seconds = REQUEST.unpack(head)
+            content = _read(file, size)
+            printed.seek(0)
+            printed.truncate()
+            _limit(memory, seconds)
+            try:
+                pixels = _decode(content, printed)
+            except Exception as error:  # each decoder fails in its own way
+                _send(answers, {"error": _reason(error)})
+                continue
+            finally:
+                _set_limit(resource.RLIMIT_CPU, resource.RLIM_INFINITY)
+            _send(answers, {"dtype": pixels.dtype.str, "shape": pixels.shape}, pixels)
+
+
+def _read(file: io.RawIOBase | IO[bytes], size: int) -> bytes:
+    parts = []
+    while size and (part := file.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _send(answers: int, answer: dict[str, Any], pixels: np.ndarray | None = None) -> None:
+    encoded = json.dumps(answer).encode()
+    data: list[bytes | memoryview] = [ANSWER.pack(len(encoded)), encoded]
+    if pixels is not None:
+        data.append(pixels.reshape(-1).view(np.uint8).data)
+    for part in data:
+        view = memoryview(part)
+        while view:
+            view = view[os.write(answers, view) :]
+
+
+def _decode(content: bytes, printed: IO[bytes]) -> np.ndarray:
+    import pydicom
+    from pydicom.uid import JPEGLSTransferSyntaxes
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = pydicom.dcmread(io.BytesIO(content), force=True)
+        if dataset.file_meta.TransferSyntaxUID in JPEGLSTransferSyntaxes:
+            # The other one takes a quarter of a minute to find a frame damaged.
+            dataset.pixel_array_options(decoding_plugin="gdcm")
+        pixels = dataset.pixel_array
+    printed.seek(0)
+    if complaint := COMPLAINT.search(printed.read()):
+        raise ValueError(complaint.group().decode())
+    return np.ascontiguousarray(pixels)
+
+
+def _reason(error: Exception) -> str:
+    # Of a message only what we put there: others quote the file.
+    known = COMPLAINT.fullmatch(str(error).encode("utf-8", "replace"))
+    return f"its decoder says {str(error)!r}" if known else type(error).__name__
+
+
+def _limit(memory: int, seconds: int) -> None:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    spent = int(usage.ru_utime + usage.ru_stime)
+    _set_limit(resource.RLIMIT_CPU, spent + seconds)
+    # Only Linux tells what is used, and holds to it.
+    if sys.platform.startswith("linux"):
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        _set_limit(resource.RLIMIT_AS, used + memory)
+
+
+def _set_limit(which: int, value: int) -> None:
+    _, hard = resource.getrlimit(which)
+    # No limit is -1.
+    limits = [limit for limit in (value, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(which, (min(limits, default=hard), hard))
