@@ -16,7 +16,9 @@ Scans = Annotated[
 
 
 def inspect(
-    path: Annotated[Path, typer.Argument(help="Folder or file of scans, or a store.")],
+    path: Annotated[
+        str, typer.Argument(help="Folder or file of scans, or a store: a folder or s3:// URL.")
+    ],
     grid: Annotated[
         str, typer.Option(help="For which the sizes of stores are estimated: a name or TOML file.")
     ] = "ct-clip",
@@ -41,21 +43,22 @@ def inspect(
 
     start_logging(verbose)
     with mendable():
-        check_there(path)
         if is_store(path):
             show_store(inspect_store(path), as_json=as_json)
             return
+        source = Path(path)
+        check_there(source)
         inspector = Inspector(load_grid(grid))
-        for outcome in follow(discover(path, tolerant=tolerant), "inspect"):
+        for outcome in follow(discover(source, tolerant=tolerant), "inspect"):
             inspector.add(outcome)
         summary, details = inspector.summary(), None
-        if path.is_file() and summary.candidates == 1:
-            details = read_details(path, tolerant=tolerant)
+        if source.is_file() and summary.candidates == 1:
+            details = read_details(source, tolerant=tolerant)
         show_source(summary, details, as_json=as_json)
 
 
 def export(
-    store: Annotated[Path, typer.Argument(help="Hi-fi or JPEG store to read.")],
+    store: Annotated[str, typer.Argument(help="Hi-fi or JPEG store: a folder or s3:// URL.")],
     out: Annotated[Path, typer.Argument(help="Folder for the files, named by scan id.")],
     format_: Annotated[
         Literal["nifti", "ome-zarr"],
@@ -98,10 +101,10 @@ def export(
 
 
 def preview(
-    store: Annotated[Path, typer.Argument(help="Hi-fi or JPEG store to look at.")],
+    store: Annotated[str, typer.Argument(help="Hi-fi or JPEG store: a folder or s3:// URL.")],
     out: Annotated[Path, typer.Option(help="Folder for the PNG files.")],
     jpeg: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="JPEG store made of STORE: draws clean, compressed and difference."),
     ] = None,
     scan: Scans = None,
@@ -142,7 +145,7 @@ def preview(
 
 
 def stats(
-    store: Annotated[Path, typer.Argument(help="Hi-fi or JPEG store to count.")],
+    store: Annotated[str, typer.Argument(help="Hi-fi or JPEG store: a folder or s3:// URL.")],
     labels: Annotated[
         Path | None, typer.Option(help="CSV with scan_id and one 0/1 column a label.")
     ] = None,

@@ -12,6 +12,7 @@ from jaxtyping import Int64
 from ctprep.preview import spread
 from ctprep.store.attributes import Kind
 from ctprep.store.errors import StoreError, located
+from ctprep.store.place import Where
 from ctprep.store.store import VolumeStore
 from ctprep.store.tables import SPLITS, LabelTable, ScanRow, read_labels, read_scans
 
@@ -117,12 +118,12 @@ class CorpusStats:
 
 
 def measure_corpus(
-    store: Path, *, labels: Path | None = None, scans: Path | None = None, sample: int = 8
+    store: Where, *, labels: Path | None = None, scans: Path | None = None, sample: int = 8
 ) -> CorpusStats:
     """Count what is in a store.
 
     Args:
-        store: hi-fi or JPEG store with a current catalog.
+        store: hi-fi or JPEG store with a current catalog: a folder, or a URL in a bucket.
         labels: label table; rows of scans that the store does not have are left out, and counted.
         scans: scan table, for splits and patients.
         sample: how many scans are read for the histogram, spread over the store.
@@ -132,7 +133,7 @@ def measure_corpus(
         TableError: a table breaks its schema.
     """
     opened = VolumeStore.open(store)
-    with located(store.name):
+    with located(opened.name):
         catalog = _current_catalog(opened)
     scan_ids: list[str] = catalog.column("scan_id").to_pylist()
     rows = read_scans(scans) if scans is not None else None

@@ -26,7 +26,7 @@ BIG_ENDIAN = "1.2.840.10008.1.2.2"
 OPTIONAL = ("1.2.840.10008.1.2.4.51",)
 """12-bit JPEG extended: scanners hardly write it, and its decoder has a license of its own."""
 GPL = "  # its license is the GPL-3.0"
-SLICES = 3
+SLICES = 2
 GRAY_HU = 2
 """HU of a gray level, in the window of `SIDECAR`."""
 SIDECAR = {

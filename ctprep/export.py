@@ -18,6 +18,7 @@ from ctprep.store.columns import write_atomically
 from ctprep.store.commit import clean, write_folder
 from ctprep.store.errors import CtError, RecipeError, StoreError, located
 from ctprep.store.layout import FILL_VALUE, METADATA
+from ctprep.store.place import Place, Where, absolute
 from ctprep.store.store import VolumeStore
 
 Format = Literal["nifti", "ome-zarr"]
@@ -45,7 +46,7 @@ class ExportJob:
 class ExportSettings:
     """What holds for every volume of a run."""
 
-    store: Path
+    store: Place
     out: Path
     format: Format
     original_grid: bool
@@ -54,7 +55,7 @@ class ExportSettings:
 
 
 def export_store(
-    store: Path,
+    store: Where,
     out: Path,
     *,
     format: Format,
@@ -70,7 +71,7 @@ def export_store(
     store gray levels in uint8.
 
     Args:
-        store: hi-fi or JPEG store to read.
+        store: hi-fi or JPEG store to read: a folder, or a URL in a bucket.
         out: folder for the files; it is made.
         format: `nifti`, or `ome-zarr`.
         scan_ids: which volumes; all by default.
@@ -95,7 +96,8 @@ def export_store(
         )
     source = VolumeStore.open(store)
     chosen = choose_scans(source, scan_ids)
-    settings = ExportSettings(store, out, format, original_grid, overwrite, dry_run)
+    place = absolute(source.place)
+    settings = ExportSettings(place, out.absolute(), format, original_grid, overwrite, dry_run)
     if not dry_run:
         _make_folder(out)
     jobs = (ExportJob(scan_id, _peak_bytes(source, scan_id, settings)) for scan_id in chosen)

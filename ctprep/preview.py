@@ -17,6 +17,7 @@ from ctprep.plotting import check_plotting
 from ctprep.store.attributes import LUNG, CompressionQuality, VolumeAttributes, Window
 from ctprep.store.columns import write_atomically
 from ctprep.store.errors import CtError, RecipeError, StoreMismatchError, located
+from ctprep.store.place import Where
 from ctprep.store.store import VolumeStore
 
 DEFAULT_COUNT = 12
@@ -34,10 +35,10 @@ class _Shown:
 
 
 def preview_store(
-    store: Path,
+    store: Where,
     out: Path,
     *,
-    jpeg: Path | None = None,
+    jpeg: Where | None = None,
     scan_ids: Sequence[str] = (),
     count: int = DEFAULT_COUNT,
     sheet: bool = True,
@@ -49,7 +50,7 @@ def preview_store(
     are replaced.
 
     Args:
-        store: hi-fi or JPEG store.
+        store: hi-fi or JPEG store: a folder, or a URL in a bucket.
         out: folder for `<scan id>.png` and `contact-sheet-<n>.png`; it is made.
         jpeg: JPEG store to compare a hi-fi store with: clean, compressed, difference.
         scan_ids: the volumes to draw; the sheets show these alone.
@@ -111,9 +112,9 @@ def spread(scan_ids: Sequence[str], count: int) -> tuple[str, ...]:
     return tuple(scan_ids[place] for place in places)
 
 
-def _open_beside(hifi: VolumeStore, path: Path) -> VolumeStore:
-    jpeg = VolumeStore.open(path, kind="jpeg")
-    with located(path.name):
+def _open_beside(hifi: VolumeStore, where: Where) -> VolumeStore:
+    jpeg = VolumeStore.open(where, kind="jpeg")
+    with located(jpeg.name):
         if hifi.attributes.kind != "hifi":
             raise StoreMismatchError(
                 "a JPEG store is compared with a hi-fi store, and the other is none",

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from ctprep.store.attributes import StoreAttributes, VolumeAttributes
 from ctprep.store.errors import StoreError
 from ctprep.store.layout import METADATA
+from ctprep.store.place import Where, find_place
 from ctprep.store.store import VolumeStore
 
 Counts = dict[str, int]
@@ -50,21 +50,22 @@ class StoreSummary:
     mends: Counts
 
 
-def is_store(path: Path) -> bool:
-    """Tell whether a path is meant as a store, whole or not."""
-    return (path / METADATA).is_file()
+def is_store(where: Where) -> bool:
+    """Tell whether a path or URL is meant as a store, whole or not; sources lie in no bucket."""
+    place = find_place(where)
+    return place.path is None or place.has(METADATA)
 
 
-def inspect_store(path: Path) -> StoreSummary:
+def inspect_store(where: Where) -> StoreSummary:
     """Read what a store and each of its volumes say about themselves; no voxel is read.
 
     Args:
-        path: of the store.
+        where: its folder, or its URL in a bucket.
 
     Raises:
         StoreError: there is no store.
     """
-    store = VolumeStore.open(path)
+    store = VolumeStore.open(where)
     tally = _Tally()
     scan_ids = store.scan_ids()
     for scan_id in scan_ids:

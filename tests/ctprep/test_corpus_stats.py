@@ -1,6 +1,7 @@
 """Counts of a corpus agree with its tables, and nothing is left out without a word."""
 
 import csv
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -36,14 +37,22 @@ gone,1,1
 """
 
 
-@pytest.fixture
-def corpus(tmp_path, tiny, tiny_grid):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, tiny, tiny_grid):
     """A store of four scans, three of them in the tables, which name one more."""
+    folder = tmp_path_factory.mktemp("made")
     for number, name in enumerate("abcd"):
-        tiny.nifti(tmp_path / "source" / f"{name}.nii.gz", number)
-    list(ingest(tmp_path / "source", tmp_path / "hifi.zarr", grid=tiny_grid, key=b"k" * 16))
-    (tmp_path / "scans.csv").write_text(SCANS)
-    (tmp_path / "labels.csv").write_text(LABELS)
+        tiny.nifti(folder / "source" / f"{name}.nii.gz", number)
+    list(ingest(folder / "source", folder / "hifi.zarr", grid=tiny_grid, key=b"k" * 16))
+    (folder / "scans.csv").write_text(SCANS)
+    (folder / "labels.csv").write_text(LABELS)
+    return folder
+
+
+@pytest.fixture
+def corpus(made, tmp_path):
+    """The same, to do with as one likes."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 

@@ -1,6 +1,7 @@
 """Exported volumes say what the store says, and go back to where their source had them."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,12 +55,20 @@ def write_ramp(path: Path, affine: np.ndarray) -> np.ndarray:
     return hu
 
 
-@pytest.fixture
-def hifi(tmp_path, tiny, tiny_grid) -> Path:
-    """A hi-fi store of two tiny volumes."""
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, tiny, tiny_grid) -> Path:
+    """Two tiny scans, and a hi-fi store of them."""
+    folder = tmp_path_factory.mktemp("made")
     for number in range(2):
-        tiny.nifti(tmp_path / "source" / f"scan-{number}.nii.gz", number)
-    list(ingest(tmp_path / "source", tmp_path / "hifi.zarr", grid=tiny_grid, key=KEY))
+        tiny.nifti(folder / "source" / f"scan-{number}.nii.gz", number)
+    list(ingest(folder / "source", folder / "hifi.zarr", grid=tiny_grid, key=KEY))
+    return folder
+
+
+@pytest.fixture
+def hifi(made, tmp_path) -> Path:
+    """A hi-fi store of two tiny volumes, to do with as one likes."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path / "hifi.zarr"
 
 

@@ -17,10 +17,10 @@ from ctprep.store.errors import SourceError
 from ctprep.store.store import VolumeStore
 
 
-@pytest.fixture
-def source(tmp_path, tiny):
+@pytest.fixture(scope="module")
+def source(tmp_path_factory, tiny):
     """A NIfTI twice, an NPZ, a DICOM series, a text, and three lone DICOM slices."""
-    folder = tmp_path / "source"
+    folder = tmp_path_factory.mktemp("made") / "source"
     tiny.nifti(folder / "a.nii.gz", 1)
     tiny.nifti(folder / "b.nii.gz", 2)
     tiny.npz(folder / "c.npz", 3)
@@ -166,16 +166,17 @@ def test_an_absent_path_is_named(tmp_path) -> None:
         inspection.check_there(tmp_path / "absent")
 
 
-def test_the_geometry_of_a_candidate_is_that_of_its_scan(source) -> None:
+def test_the_geometry_of_a_candidate_is_that_of_its_scan(source, tmp_path) -> None:
     """What the header tells is what reading finds, in every format that tells it."""
-    pictures = source / "pictures"
+    pictures = tmp_path / "pictures"
     pictures.mkdir()
     gray = np.full((10, 12), 100, np.uint8)
     for number in range(3):
         Image.fromarray(gray).save(pictures / f"{number}.png")
     (pictures / "stack.json").write_text('{"spacing_mm": [3, 2, 1], "axis_codes": "IPL"}')
 
-    found = [item for item in discover(source) if isinstance(item, Found)]
+    outcomes = [*discover(source), *discover(pictures)]
+    found = [item for item in outcomes if isinstance(item, Found)]
 
     assert {item.format for item in found} == {"nifti", "npz", "dicom", "pictures"}
     for item in found:

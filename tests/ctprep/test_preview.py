@@ -1,5 +1,6 @@
 """Pictures show the patient as a radiologist expects, say what was kept, and name nobody."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +31,20 @@ def _coarse(monkeypatch) -> None:
     monkeypatch.setattr(plotting, "DPI", 25)
 
 
-@pytest.fixture
-def hifi(tmp_path, tiny, tiny_grid) -> Path:
-    """A hi-fi store of three tiny volumes."""
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, tiny, tiny_grid) -> Path:
+    """Three tiny scans, and a hi-fi store of them."""
+    folder = tmp_path_factory.mktemp("made")
     for number in range(3):
-        tiny.nifti(tmp_path / "source" / f"scan-{number}.nii.gz", number)
-    list(ingest(tmp_path / "source", tmp_path / "hifi.zarr", grid=tiny_grid, key=b"k" * 16))
+        tiny.nifti(folder / "source" / f"scan-{number}.nii.gz", number)
+    list(ingest(folder / "source", folder / "hifi.zarr", grid=tiny_grid, key=b"k" * 16))
+    return folder
+
+
+@pytest.fixture
+def hifi(made, tmp_path) -> Path:
+    """A hi-fi store of three tiny volumes, to do with as one likes."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path / "hifi.zarr"
 
 

@@ -1,5 +1,7 @@
 """What is told of a store is what its volumes say."""
 
+import shutil
+
 import pytest
 
 from ctprep.compress import compress_store
@@ -9,16 +11,23 @@ from ctprep.store.store import VolumeStore
 from ctprep.store_summary import inspect_store, is_store
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, tiny, tiny_grid):
+    """Two NIfTI and one DICOM, a hi-fi store of them, and the JPEG store made of that."""
+    folder = tmp_path_factory.mktemp("made")
+    tiny.nifti(folder / "source" / "a.nii.gz", 0)
+    tiny.nifti(folder / "source" / "b.nii.gz", 1)
+    tiny.dicom(folder / "source" / "series", 2)
+    list(ingest(folder / "source", folder / "hifi.zarr", grid=tiny_grid, key=b"k" * 16))
+    list(compress_store(folder / "hifi.zarr", folder / "jpeg.zarr"))
+    return folder
+
+
 @pytest.fixture
-def stores(tmp_path, tiny, tiny_grid):
-    """A hi-fi store of two NIfTI and one DICOM, and the JPEG store made of it."""
-    tiny.nifti(tmp_path / "source" / "a.nii.gz", 0)
-    tiny.nifti(tmp_path / "source" / "b.nii.gz", 1)
-    tiny.dicom(tmp_path / "source" / "series", 2)
-    hifi, jpeg = tmp_path / "hifi.zarr", tmp_path / "jpeg.zarr"
-    list(ingest(tmp_path / "source", hifi, grid=tiny_grid, key=b"k" * 16))
-    list(compress_store(hifi, jpeg))
-    return hifi, jpeg
+def stores(made, tmp_path):
+    """Both stores, to do with as one likes."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "hifi.zarr", tmp_path / "jpeg.zarr"
 
 
 def test_a_hifi_store(stores) -> None:
