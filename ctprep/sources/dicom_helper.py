@@ -75,8 +75,10 @@ def _read(file: io.RawIOBase | IO[bytes], size: int) -> bytes:
 
 def _send(answers: int, answer: dict[str, Any], pixels: np.ndarray | None = None) -> None:
     encoded = json.dumps(answer).encode()
-    data = [ANSWER.pack(len(encoded)), encoded]
-    for part in data if pixels is None else [*data, pixels.reshape(-1).view(np.uint8).data]:
+    data: list[bytes | memoryview] = [ANSWER.pack(len(encoded)), encoded]
+    if pixels is not None:
+        data.append(pixels.reshape(-1).view(np.uint8).data)
+    for part in data:
         view = memoryview(part)
         while view:
             view = view[os.write(answers, view) :]
