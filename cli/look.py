@@ -36,10 +36,10 @@ def inspect(
     """
     from cli.look_tables import show_source, show_store
     from cli.progress import follow
-    from ctprep.inspection import Inspector, check_there, read_details
+    from ctprep.look.inspection import Inspector, check_there, read_details
+    from ctprep.look.store_summary import inspect_store, is_store
     from ctprep.sources.discover import discover
     from ctprep.store.grids import load_grid
-    from ctprep.store_summary import inspect_store, is_store
 
     start_logging(verbose)
     with mendable():
@@ -83,7 +83,7 @@ def export(
 
     Example: ctprep export stores/hifi.zarr out/ --format nifti --original-grid
     """
-    from ctprep.export import export_store
+    from ctprep.look.export import export_store
 
     start_logging(verbose)
     with mendable():
@@ -127,7 +127,7 @@ def preview(
 
     Example: ctprep preview stores/hifi.zarr --jpeg stores/q90.zarr --out pictures/
     """
-    from ctprep.preview import preview_store
+    from ctprep.look.preview import preview_store
     from ctprep.store.attributes import Window
 
     start_logging(verbose)
@@ -162,9 +162,9 @@ def stats(
     Example: ctprep stats stores/q90.zarr --labels labels.csv --scans scans.csv --out stats/
     """
     from cli.look_tables import show_stats
-    from ctprep.corpus_stats import measure_corpus
-    from ctprep.plotting import check_plotting
-    from ctprep.stats_files import write_stats
+    from ctprep.look.corpus_stats import measure_corpus
+    from ctprep.look.plotting import check_plotting
+    from ctprep.look.stats_files import write_stats
 
     start_logging(verbose)
     with mendable():
@@ -186,7 +186,7 @@ def doctor(as_json: Json = False, verbose: Verbose = 0) -> None:
 
     from cli.look_tables import show_checks
     from cli.progress import follow
-    from ctprep.doctor import examine, fails
+    from ctprep.doctor.doctor import examine, fails
 
     start_logging(verbose)
     with mendable():

@@ -12,10 +12,10 @@ from rich.table import Table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ctprep.corpus_stats import CorpusStats
-    from ctprep.doctor_check import Check
-    from ctprep.inspection import FileDetails, Kind, SourceSummary
-    from ctprep.store_summary import StoreSummary
+    from ctprep.doctor.check import Check
+    from ctprep.look.corpus_stats import CorpusStats
+    from ctprep.look.inspection import FileDetails, Kind, SourceSummary
+    from ctprep.look.store_summary import StoreSummary
 
 WIDTH = 120
 """Of a table that goes to a file or a pipe."""

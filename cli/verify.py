@@ -13,7 +13,7 @@ from cli.options import Json, Scheduler, Verbose, Workers, default_workers, star
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ctprep.verify import Finding
+    from ctprep.verify.verify import Finding
 
 
 def verify(
@@ -45,7 +45,7 @@ def verify(
 
     Example: ctprep verify stores/hifi.zarr
     """
-    from ctprep.verify import verify_store
+    from ctprep.verify.verify import verify_store
 
     start_logging(verbose)
     with mendable():

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from cli.ctprep import app
 from cli.look_tables import tell_bytes
-from ctprep.doctor_check import Check
+from ctprep.doctor.check import Check
 from ctprep.ingest import ingest
 from ctprep.store.attributes import Grid
 
@@ -125,7 +125,7 @@ def test_stats_prints_what_it_writes(store: Path, tmp_path: Path) -> None:
 def test_doctor_fails_only_for_what_is_needed(monkeypatch, status, required, code) -> None:
     """An absent extra is told, with its command, and is no fault."""
     check = Check("DICOM", "RLE", status, required, "told why", "pip install x")
-    monkeypatch.setattr("ctprep.doctor.examine", lambda _: iter([check]))
+    monkeypatch.setattr("ctprep.doctor.doctor.examine", lambda _: iter([check]))
 
     found, output = run("doctor")
     assert found == code

@@ -25,7 +25,7 @@ from ctprep.compress import compress_store
 from ctprep.ingest import ingest
 from ctprep.store.attributes import Grid
 from ctprep.store.errors import PlaceError
-from ctprep.verify import verify_store
+from ctprep.verify.verify import verify_store
 
 GRID = Grid(name="tiny", spacing_mm=(4.0, 4.0, 4.0), shape=(16, 24, 24))
 EVENTS = {"open", "os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir"}

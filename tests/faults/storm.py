@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from ctprep.store.errors import StoreError
-from ctprep.verify import verify_store
+from ctprep.verify.verify import verify_store
 
 SCANS = 6
 KEY = "0123456789abcdef\n"

@@ -19,7 +19,7 @@ from cli.ctprep import app
 from ctprep.store import commit
 from ctprep.store.errors import PlaceError
 from ctprep.store.store import VolumeStore
-from ctprep.verify import verify_store
+from ctprep.verify.verify import verify_store
 
 GRID = 'name = "tiny"\nspacing_mm = [4.0, 4.0, 4.0]\nshape = [16, 24, 24]\n'
 SCANS = 4

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ctprep.store.catalog import CATALOG_SCHEMA
-from ctprep.verify import verify_store
+from ctprep.verify.verify import verify_store
 
 
 def flip(path: Path, offset: int = 0, mask: int = 1) -> None:

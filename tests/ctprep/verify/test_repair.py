@@ -9,7 +9,7 @@ import pytest
 from ctprep.ingest import ingest
 from ctprep.store.errors import StoreError, StoreMismatchError
 from ctprep.store.store import VolumeStore
-from ctprep.verify import verify_store
+from ctprep.verify.verify import verify_store
 
 KEY = b"0123456789abcdef"
 SHARD = "0/c/0/0/0"

@@ -17,8 +17,8 @@ from ctprep.store.attributes import Grid
 from ctprep.store.layout import array_document, group_document
 from ctprep.store.shard import checksum, join_chunks
 from ctprep.store.store import VolumeStore
-from ctprep.verify import Finding, verify_store
-from ctprep.verify_volume import FILES, find_faults
+from ctprep.verify.verify import Finding, verify_store
+from ctprep.verify.volume import FILES, find_faults
 
 KEY = b"0123456789abcdef"
 SHARD = "0/c/0/0/0"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from ctprep.doctor_check import Check, attempt, tell_versions
+from ctprep.doctor.check import Check, attempt, tell_versions
 from ctprep.engine import memory_budget
 
 TORCH_TIMEOUT_S = 180
@@ -50,7 +50,7 @@ def check_machine(folder: Path) -> Iterator[Check]:
 def _draw() -> str:
     import matplotlib  # noqa: F401 - so that its absence is told as such
 
-    from ctprep.plotting import encode_png, new_figure
+    from ctprep.look.plotting import encode_png, new_figure
 
     encode_png(new_figure(1.0, 1.0))
     return tell_versions("matplotlib", "scikit-learn")

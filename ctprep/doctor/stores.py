@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ctprep.doctor_check import Check, attempt, tell_versions
-from ctprep.doctor_samples import jpeg_sample
-from ctprep.doctor_sources import check_equal
+from ctprep.doctor.check import Check, attempt, tell_versions
+from ctprep.doctor.samples import jpeg_sample
+from ctprep.doctor.sources import check_equal
 from ctprep.store.attributes import (
     LUNG,
     Grid,

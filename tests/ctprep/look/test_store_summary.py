@@ -6,9 +6,9 @@ import pytest
 
 from ctprep.compress import compress_store
 from ctprep.ingest import ingest
+from ctprep.look.store_summary import inspect_store, is_store
 from ctprep.store.errors import StoreError
 from ctprep.store.store import VolumeStore
-from ctprep.store_summary import inspect_store, is_store
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ctprep import inspection
 from ctprep.ingest import ingest
-from ctprep.inspection import Inspector, filled_voxels, read_details
+from ctprep.look import inspection
+from ctprep.look.inspection import Inspector, filled_voxels, read_details
 from ctprep.sources.discover import discover
 from ctprep.sources.read import read
 from ctprep.sources.source import Found

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int64
 
-from ctprep.preview import spread
+from ctprep.look.preview import spread
 from ctprep.store.attributes import Kind
 from ctprep.store.errors import StoreError, located
 from ctprep.store.place import Where

@@ -9,11 +9,18 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ctprep.compress import window_volume
-from ctprep.drawing import SHEET_SCANS, Thumb, draw_comparison, draw_planes, draw_sheet, to_thumb
 from ctprep.engine import Item, refused
-from ctprep.export import choose_scans
-from ctprep.planes import check_orientation, middle_planes
-from ctprep.plotting import check_plotting
+from ctprep.look.drawing import (
+    SHEET_SCANS,
+    Thumb,
+    draw_comparison,
+    draw_planes,
+    draw_sheet,
+    to_thumb,
+)
+from ctprep.look.export import choose_scans
+from ctprep.look.planes import check_orientation, middle_planes
+from ctprep.look.plotting import check_plotting
 from ctprep.store.attributes import LUNG, CompressionQuality, VolumeAttributes, Window
 from ctprep.store.columns import write_atomically
 from ctprep.store.errors import CtError, RecipeError, StoreMismatchError, located

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from ctprep.compress import compress_store
-from ctprep.corpus_stats import measure_corpus
-from ctprep.export import export_store
 from ctprep.ingest import ingest
-from ctprep.preview import preview_store
+from ctprep.look.corpus_stats import measure_corpus
+from ctprep.look.export import export_store
+from ctprep.look.preview import preview_store
+from ctprep.look.store_summary import inspect_store, is_store
 from ctprep.store.store import VolumeStore
-from ctprep.store_summary import inspect_store, is_store
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def buckets(tmp_path_factory, tiny, tiny_grid):
 def test_every_tool_opens_a_url(buckets, tmp_path, monkeypatch) -> None:
     """Counted, exported and drawn as from a folder."""
     hifi, jpeg = buckets
-    monkeypatch.setattr("ctprep.plotting.DPI", 25)
+    monkeypatch.setattr("ctprep.look.plotting.DPI", 25)
 
     assert is_store(hifi)
     assert inspect_store(jpeg).catalog == "current"

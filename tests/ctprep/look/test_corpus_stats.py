@@ -8,17 +8,17 @@ import pyarrow as pa
 import pytest
 from matplotlib.image import imread
 
-from ctprep import plotting, stats_files
 from ctprep.compress import compress_store
-from ctprep.corpus_stats import (
+from ctprep.ingest import ingest
+from ctprep.look import plotting, stats_files
+from ctprep.look.corpus_stats import (
     LabelCount,
     SplitCount,
     ValueHistogram,
     count_values,
     measure_corpus,
 )
-from ctprep.ingest import ingest
-from ctprep.stats_files import write_stats
+from ctprep.look.stats_files import write_stats
 from ctprep.store.catalog import CATALOG_SCHEMA
 from ctprep.store.errors import CtError, StoreError
 from ctprep.store.store import VolumeStore

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ctprep.corpus_stats import CorpusStats, LabelCount, ValueHistogram
-from ctprep.plotting import check_plotting, encode_png, new_figure
+from ctprep.look.corpus_stats import CorpusStats, LabelCount, ValueHistogram
+from ctprep.look.plotting import check_plotting, encode_png, new_figure
 from ctprep.store.columns import write_atomically
 
 HISTOGRAM_BINS = 128

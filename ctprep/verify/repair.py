@@ -14,11 +14,11 @@ from ctprep.store.commit import clean
 from ctprep.store.disk import writing
 from ctprep.store.errors import StoreMismatchError
 from ctprep.store.store import VolumeStore
-from ctprep.verify_volume import unknown_in
+from ctprep.verify.volume import unknown_in
 from ctprep.versions import jpeg_encoder
 
 if TYPE_CHECKING:
-    from ctprep.verify import Finding
+    from ctprep.verify.verify import Finding
 
 RECORD = "findings.jsonl"
 

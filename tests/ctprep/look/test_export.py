@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from ctprep.compress import compress_store
-from ctprep.export import export_store
 from ctprep.ingest import ingest
+from ctprep.look.export import export_store
 from ctprep.store.attributes import GRIDS, Grid
 from ctprep.store.errors import RecipeError, StoreError
 from ctprep.store.store import VolumeStore
@@ -202,7 +202,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(hifi, tmp_path) 
 KILLED = """
 import sys
 from pathlib import Path
-from ctprep.export import export_store
+from ctprep.look.export import export_store
 while True:
     for item in export_store(Path(sys.argv[1]), Path(sys.argv[2]), format=sys.argv[3],
                              overwrite=True):

@@ -11,9 +11,9 @@ import zarr
 from ome_zarr_models.v05.image import Image
 
 from ctprep.compress import compress_store
-from ctprep.export import export_store
 from ctprep.ingest import ingest
-from ctprep.ome_zarr import build_pyramid
+from ctprep.look.export import export_store
+from ctprep.look.ome_zarr import build_pyramid
 from ctprep.store.attributes import Grid
 from ctprep.store.store import VolumeStore
 

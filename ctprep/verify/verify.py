@@ -13,9 +13,9 @@ from ctprep.store.commit import PARTIAL, leftovers
 from ctprep.store.errors import StoreError
 from ctprep.store.layout import CATALOG, DTYPE, METADATA, check_scan_id, is_unaltered
 from ctprep.store.store import VolumeStore
-from ctprep.verify_catalog import CatalogVerdict, find_catalog_faults
-from ctprep.verify_repair import Repairs, command_to_make
-from ctprep.verify_volume import PROCESS_BYTES, BrokenVerdict, VerifyJob, verify_volume
+from ctprep.verify.catalog import CatalogVerdict, find_catalog_faults
+from ctprep.verify.repair import Repairs, command_to_make
+from ctprep.verify.volume import PROCESS_BYTES, BrokenVerdict, VerifyJob, verify_volume
 
 Verdict = (
     Literal["sound", "leftover", "unknown", "empty", "store-altered", "not-verified"]

@@ -60,5 +60,5 @@ def jpeg_sample() -> tuple[bytes, UInt8[np.ndarray, "row column"]]:
 
 @cache
 def _samples() -> dict[str, Any]:
-    text = files("ctprep").joinpath("doctor_samples.toml").read_text("utf-8")
+    text = files("ctprep.doctor").joinpath("samples.toml").read_text("utf-8")
     return tomllib.loads(text)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from ctprep import drawing, plotting, preview
 from ctprep.compress import compress_store
 from ctprep.ingest import ingest
-from ctprep.planes import Plane, middle_planes
-from ctprep.preview import preview_store, spread
+from ctprep.look import drawing, plotting, preview
+from ctprep.look.planes import Plane, middle_planes
+from ctprep.look.preview import preview_store, spread
 from ctprep.store.attributes import CompressionQuality, Grid, Window
 from ctprep.store.errors import CtError, RecipeError, StoreMismatchError
 from ctprep.store.store import VolumeStore

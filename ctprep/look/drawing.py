@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ctprep.planes import Plane
-from ctprep.plotting import encode_png, new_figure
+from ctprep.look.planes import Plane
+from ctprep.look.plotting import encode_png, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ctprep.doctor_check import Check
-from ctprep.doctor_machine import check_extras, check_machine
-from ctprep.doctor_sources import check_sources
-from ctprep.doctor_stores import check_stores
+from ctprep.doctor.check import Check
+from ctprep.doctor.machine import check_extras, check_machine
+from ctprep.doctor.sources import check_sources
+from ctprep.doctor.stores import check_stores
 
 
 def examine(folder: Path) -> Iterator[Check]:

@@ -8,13 +8,14 @@ import sys
 import numpy as np
 import simplejpeg
 
-from ctprep import doctor_sources, doctor_stores
-from ctprep.doctor import fails
-from ctprep.doctor_check import Check, attempt
-from ctprep.doctor_machine import check_extras, check_machine
-from ctprep.doctor_samples import dicom_samples, jpeg_sample
-from ctprep.doctor_sources import check_sources
-from ctprep.doctor_stores import check_stores
+from ctprep.doctor import sources as doctor_sources
+from ctprep.doctor import stores as doctor_stores
+from ctprep.doctor.check import Check, attempt
+from ctprep.doctor.doctor import fails
+from ctprep.doctor.machine import check_extras, check_machine
+from ctprep.doctor.samples import dicom_samples, jpeg_sample
+from ctprep.doctor.sources import check_sources
+from ctprep.doctor.stores import check_stores
 from ctprep.store.errors import StoreError
 
 ELSEWHERE = """
@@ -191,7 +192,7 @@ def test_the_machine_is_measured(tmp_path) -> None:
 def test_torch_is_asked_in_a_process_of_its_own(monkeypatch) -> None:
     """Its version and its devices come from what that process says."""
     monkeypatch.setattr(
-        "ctprep.doctor_machine.ASK_TORCH",
+        "ctprep.doctor.machine.ASK_TORCH",
         'print(\'{"torch": "9.9", "cuda": "13.0", "devices": ["A100"]}\')',
     )
     checks = by_name(check_extras())
@@ -199,7 +200,7 @@ def test_torch_is_asked_in_a_process_of_its_own(monkeypatch) -> None:
     assert checks["training"].detail == "torch 9.9"
     assert checks["CUDA"].detail == "CUDA 13.0: A100"
 
-    monkeypatch.setattr("ctprep.doctor_machine.ASK_TORCH", "raise SystemExit('no kernel')")
+    monkeypatch.setattr("ctprep.doctor.machine.ASK_TORCH", "raise SystemExit('no kernel')")
     checks = by_name(check_extras())
     assert (checks["training"].status, checks["training"].detail) == (
         "broken", "RuntimeError: no kernel",

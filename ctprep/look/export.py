@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 
 from ctprep.engine import Item, refused, run
-from ctprep.nifti_file import encode_nifti
-from ctprep.ome_zarr import encode_image
-from ctprep.regrid import to_original
+from ctprep.look.nifti_file import encode_nifti
+from ctprep.look.ome_zarr import encode_image
+from ctprep.look.regrid import to_original
 from ctprep.store.attributes import StoreAttributes
 from ctprep.store.columns import write_atomically
 from ctprep.store.commit import clean, write_folder

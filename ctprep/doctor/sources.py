@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int16
 
-from ctprep.doctor_check import PREP, Check, attempt, tell_versions
-from ctprep.doctor_samples import Sample, dicom_samples, ramp
+from ctprep.doctor.check import PREP, Check, attempt, tell_versions
+from ctprep.doctor.samples import Sample, dicom_samples, ramp
 from ctprep.store.errors import SourceError, StoreError
 
 UNCOMPRESSED = {
@@ -174,7 +174,7 @@ def _encapsulated(dataset: Any, _plane: np.ndarray, *, sample: Sample) -> None: 
 
 
 def _write_nifti(folder: Path, hu: Int16[np.ndarray, "slice row column"]) -> None:
-    from ctprep.nifti_file import encode_nifti
+    from ctprep.look.nifti_file import encode_nifti
 
     content = encode_nifti(hu, np.diag([1.0, 1.0, 1.0, 1.0])[[2, 1, 0, 3]], description="")
     (folder / "scan.nii.gz").write_bytes(content)

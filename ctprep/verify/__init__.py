@@ -1,0 +1,1 @@
+"""A store read again, byte by byte, and brought back."""
