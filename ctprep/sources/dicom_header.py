@@ -12,6 +12,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from ctprep.sources.acquisition import allowed
 from ctprep.sources.deflated import check_deflated
+from ctprep.sources.dicom_elements import Elements, Numbers, bad_element
 from ctprep.sources.dicom_frames import frame_datasets
 from ctprep.sources.files import SourceFile
 from ctprep.store.errors import SourceError
@@ -56,7 +57,6 @@ TAGS = (
     *("PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "LossyImageCompression"),
 )
-Numbers = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +140,15 @@ def headers_of(file: SourceFile, dataset: Dataset) -> tuple[Header, ...]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        frames = _integer(dataset, "NumberOfFrames", 1)
         if not all(group in dataset for group in GROUPS):
             return (_header(file, dataset, None),)
+        frames = Elements(dataset, ["NumberOfFrames"]).integer("NumberOfFrames", 1)
         try:
             flats = list(frame_datasets(dataset, frames, TAGS))
         except SourceError:
             raise
         except Exception as error:  # the parser reads nested elements now, and fails in many ways
-            raise _bad("PerFrameFunctionalGroupsSequence") from error
+            raise bad_element("PerFrameFunctionalGroupsSequence") from error
         return tuple(_header(file, flat, number) for number, flat in enumerate(flats))
 
 
@@ -184,84 +184,45 @@ def _completed(dataset: Dataset) -> Dataset:
 
 
 def _header(file: SourceFile, dataset: Dataset, frame: int | None) -> Header:
-    signed = _integer(dataset, "PixelRepresentation", 0) == 1
-    allocated = _integer(dataset, "BitsAllocated", 16)
-    bits = _integer(dataset, "BitsStored", allocated)
+    elements = Elements(dataset, TAGS)
+    signed = elements.integer("PixelRepresentation", 0) == 1
+    allocated = elements.integer("BitsAllocated", 16)
+    bits = elements.integer("BitsStored", allocated)
     return Header(
         file=file,
         frame=frame,
-        sop_class=_text(dataset, "SOPClassUID"),
-        series_uid=_text(dataset, "SeriesInstanceUID"),
-        study_uid=_text(dataset, "StudyInstanceUID"),
-        frame_of_reference=_text(dataset, "FrameOfReferenceUID"),
-        patient_key=_text(dataset, "PatientID"),
-        modality=_text(dataset, "Modality").upper(),
-        image_type=tuple(part.strip().upper() for part in _text(dataset, "ImageType").split("\\")),
-        burned_in=_text(dataset, "BurnedInAnnotation").upper() == "YES",
-        frames=_integer(dataset, "NumberOfFrames", 1),
-        samples=_integer(dataset, "SamplesPerPixel", 1),
-        photometric=_text(dataset, "PhotometricInterpretation").upper(),
-        shape=(_integer(dataset, "Rows", 0), _integer(dataset, "Columns", 0)),
+        sop_class=elements.text("SOPClassUID"),
+        series_uid=elements.text("SeriesInstanceUID"),
+        study_uid=elements.text("StudyInstanceUID"),
+        frame_of_reference=elements.text("FrameOfReferenceUID"),
+        patient_key=elements.text("PatientID"),
+        modality=elements.text("Modality").upper(),
+        image_type=tuple(part.strip().upper() for part in elements.text("ImageType").split("\\")),
+        burned_in=elements.text("BurnedInAnnotation").upper() == "YES",
+        frames=elements.integer("NumberOfFrames", 1),
+        samples=elements.integer("SamplesPerPixel", 1),
+        photometric=elements.text("PhotometricInterpretation").upper(),
+        shape=(elements.integer("Rows", 0), elements.integer("Columns", 0)),
         bytes_allocated=max(1, allocated // 8),
-        spacing_mm=_numbers(dataset, "PixelSpacing", 2),
-        orientation=_numbers(dataset, "ImageOrientationPatient", 6),
-        position_lps=_numbers(dataset, "ImagePositionPatient", 3),
-        thickness_mm=_thickness(dataset),
-        has_rescale=all(_text(dataset, n) for n in ("RescaleSlope", "RescaleIntercept")),
-        slope=(_numbers(dataset, "RescaleSlope", 1) or (1.0,))[0],
-        intercept=(_numbers(dataset, "RescaleIntercept", 1) or (0.0,))[0],
-        rescale_type=_text(dataset, "RescaleType").upper(),
-        is_lookup="ModalityLUTSequence" in dataset,
-        padding=_padding(dataset, signed=signed),
+        spacing_mm=elements.numbers("PixelSpacing", 2),
+        orientation=elements.numbers("ImageOrientationPatient", 6),
+        position_lps=elements.numbers("ImagePositionPatient", 3),
+        thickness_mm=_thickness(elements),
+        has_rescale=all(elements.text(n) for n in ("RescaleSlope", "RescaleIntercept")),
+        slope=elements.number("RescaleSlope", 1.0),
+        intercept=elements.number("RescaleIntercept", 0.0),
+        rescale_type=elements.text("RescaleType").upper(),
+        is_lookup="ModalityLUTSequence" in elements,
+        padding=_padding(elements, signed=signed),
         fits_int16=bits <= 16 if signed else bits < 16,
-        is_lossy=_text(dataset, "LossyImageCompression") == "01",
-        times=tuple(_text(dataset, name) for name in TIMES),
-        kernel=_text(dataset, "ConvolutionKernel"),
-        acquisition=_acquisition(dataset),
+        is_lossy=elements.text("LossyImageCompression") == "01",
+        times=tuple(elements.text(name) for name in TIMES),
+        kernel=elements.text("ConvolutionKernel"),
+        acquisition=_acquisition(elements),
     )
 
 
-def _text(dataset: Dataset, name: str) -> str:
-    try:
-        value = dataset.get(name)
-    except Exception:  # an element that cannot be parsed says nothing
-        return ""
-    if value is None:
-        return ""
-    parts = value if isinstance(value, pydicom.multival.MultiValue) else [value]
-    return "\\".join(str(part) for part in parts).strip(" \0")
-
-
-def _numbers(dataset: Dataset, name: str, count: int) -> Numbers:
-    text = _text(dataset, name)
-    # Asked twice: `_text` hides an element that is there but broken.
-    if not text and not _is_empty(dataset, name):
-        raise _bad(name)
-    if not text:
-        return ()
-    try:
-        numbers = tuple(float(part) for part in text.split("\\"))
-    except ValueError as error:
-        raise _bad(name) from error
-    if len(numbers) != count or not all(abs(number) < 1e9 for number in numbers):
-        raise _bad(name)
-    return numbers
-
-
-def _is_empty(dataset: Dataset, name: str) -> bool:
-    try:
-        value = dataset.get(name)
-    except Exception:  # there, and broken
-        return False
-    return value is None or str(value).strip(" \0") in ("", "[]")
-
-
-def _integer(dataset: Dataset, name: str, default: int) -> int:
-    numbers = _numbers(dataset, name, 1)
-    return int(numbers[0]) if numbers else default
-
-
-def _padding(dataset: Dataset, *, signed: bool) -> tuple[int, int] | None:
+def _padding(elements: Elements, *, signed: bool) -> tuple[int, int] | None:
     """Give the range of padding.
 
     Source:
@@ -271,9 +232,9 @@ def _padding(dataset: Dataset, *, signed: bool) -> tuple[int, int] | None:
     values = [
         _as_stored(int(number), signed=signed)
         for name in names
-        for number in _numbers(dataset, name, 1)
+        for number in elements.numbers(name, 1)
     ]
-    return (min(values), max(values)) if values and "PixelPaddingValue" in dataset else None
+    return (min(values), max(values)) if values and "PixelPaddingValue" in elements else None
 
 
 def _as_stored(value: int, *, signed: bool) -> int:
@@ -283,29 +244,21 @@ def _as_stored(value: int, *, signed: bool) -> int:
     return value + 65536 if not signed and value < 0 else value
 
 
-def _thickness(dataset: Dataset) -> float | None:
+def _thickness(elements: Elements) -> float | None:
     try:
-        return (*_numbers(dataset, "SliceThickness", 1), None)[0]
+        return (*elements.numbers("SliceThickness", 1), None)[0]
     except SourceError:
         return None  # informative only: a broken one refuses no scan
 
 
-def _acquisition(dataset: Dataset) -> tuple[tuple[str, str | float], ...]:
+def _acquisition(elements: Elements) -> tuple[tuple[str, str | float], ...]:
     facts: list[tuple[str, str | float]] = []
     for name in ACQUISITION_TEXT:
-        text = allowed(name, _text(dataset, name))
+        text = allowed(name, elements.text(name))
         facts += [] if text is None else [(name, text)]
     for name in ACQUISITION_NUMBERS:
         try:
-            facts += [(name, number) for number in _numbers(dataset, name, 1)]
+            facts += [(name, number) for number in elements.numbers(name, 1)]
         except SourceError:
             continue  # informative only: a broken one refuses no scan
     return tuple(facts)
-
-
-def _bad(name: str) -> SourceError:
-    return SourceError(
-        f"the element {name} cannot be understood",
-        verdict="bad-header",
-        mend="export the series again from its archive",
-    )

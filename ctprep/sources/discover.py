@@ -106,7 +106,9 @@ def _look(path: Path, root: Path, *, may_be_bare: bool) -> Iterator[Outcome]:
 
 
 def _place_fault(path: Path, root: Path, name: str) -> Refused | None:
-    if path.is_dir() or not path.resolve().is_relative_to(root.resolve()):
+    # Folders are not walked through links, so only the file itself can lead elsewhere.
+    is_outside = path.is_symlink() and not path.resolve().is_relative_to(root.resolve())
+    if is_outside or path.is_dir():
         what = "a link to another folder, or out of the source, is not followed"
         return Refused(name, "link", what, "name the place it leads to as a source", 1)
     if not path.is_file():

@@ -1,0 +1,102 @@
+"""The elements of a data set as text and numbers; what cannot be parsed is told, not hidden."""
+
+from collections.abc import Iterable
+
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
+
+from ctprep.store.errors import SourceError
+
+Numbers = tuple[float, ...]
+MAX_NUMBER = 1e9
+BLANKS = " \0"
+
+
+class Elements:
+    """Values of a data set, each parsed once.
+
+    A library's `get` costs as much for an element that is absent as for one that is there, and
+    an archive has millions of headers; so the elements that are there are gone through once.
+
+    Args:
+        dataset: parsed data set.
+        keywords: DICOM keywords of the elements that will be asked for.
+    """
+
+    def __init__(self, dataset: Dataset, keywords: Iterable[str]) -> None:
+        self._texts: dict[str, str] = {}
+        self._broken: set[str] = set()
+        present = dataset.keys()
+        for keyword in keywords:
+            tag = _TAGS.get(keyword)
+            if tag is None:
+                _TAGS[keyword] = tag = tag_for_keyword(keyword) or 0
+            if tag not in present:
+                continue
+            try:
+                value = dataset[tag].value
+                self._texts[keyword] = _to_text(value)
+            except Exception:  # the library parses an element when it is asked for
+                self._broken.add(keyword)
+
+    def __contains__(self, keyword: str) -> bool:
+        """Tell whether an element is there, whatever its value."""
+        return keyword in self._texts or keyword in self._broken
+
+    def text(self, keyword: str) -> str:
+        """Give the parts of a value, set apart by backslashes; empty where absent or broken."""
+        return self._texts.get(keyword, "")
+
+    def numbers(self, keyword: str, count: int) -> Numbers:
+        """Give a value of so many numbers; empty where it is absent or empty.
+
+        Raises:
+            SourceError: it is something else (`bad-header`).
+        """
+        if keyword in self._broken:
+            raise bad_element(keyword)
+        text = self.text(keyword)
+        if not text:
+            return ()
+        try:
+            numbers = tuple(float(part) for part in text.split("\\"))
+        except ValueError as error:
+            raise bad_element(keyword) from error
+        if len(numbers) != count or not all(abs(number) < MAX_NUMBER for number in numbers):
+            raise bad_element(keyword)
+        return numbers
+
+    def number(self, keyword: str, default: float) -> float:
+        """Give a value of one number, or the default where it is absent or empty.
+
+        Raises:
+            SourceError: it is something else (`bad-header`).
+        """
+        return (*self.numbers(keyword, 1), default)[0]
+
+    def integer(self, keyword: str, default: int) -> int:
+        """Give a value of one whole number; as `number`."""
+        return int(self.number(keyword, default))
+
+
+_TAGS: dict[str, int] = {}
+
+
+def _to_text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Sequence):
+        return "sequence" if len(value) else ""
+    parts = value if isinstance(value, MultiValue) else [value]
+    return "\\".join(str(part) for part in parts).strip(BLANKS)
+
+
+def bad_element(keyword: str) -> SourceError:
+    """Give the error of an element that cannot be understood; its value is not told."""
+    return SourceError(
+        f"the element {keyword} cannot be understood",
+        verdict="bad-header",
+        mend="export the series again from its archive",
+    )
