@@ -57,6 +57,7 @@ bench: setup
 	python benchmarks/decode.py
 	python benchmarks/load.py
 	python benchmarks/ingest.py
+	python benchmarks/scale.py
 	python benchmarks/step.py
 	python benchmarks/head.py
 
