@@ -60,6 +60,7 @@ bench: setup
 	python benchmarks/ingest.py
 	python benchmarks/stages.py
 	python benchmarks/compress.py
+	python benchmarks/scale.py
 	python benchmarks/step.py
 	python benchmarks/head.py
 
