@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK as sitk
+import SimpleITK
 from pydicom.encaps import encapsulate, generate_frames
 
 from ctprep.sources.dicom_decoder import DecodeError, decode_compressed
@@ -27,7 +27,7 @@ def test_every_encoding_decodes_to_what_simpleitk_gets(shared_data: Path, folder
         (header,) = read_headers(SourceFile(path.name, path))
         hu = decode_header(header) * header.slope + header.intercept
 
-        expected = sitk.GetArrayFromImage(sitk.ReadImage(path))[0]
+        expected = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(path))[0]
         np.testing.assert_allclose(hu, expected, rtol=0, atol=1e-6, err_msg=path.name)
 
 
