@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ctprep.sources.acquisition import allowed
+from ctprep.sources.acquisition import allowed, allowed_number
 from ctprep.store.columns import (
     check_faults,
     check_unique,
@@ -35,6 +35,12 @@ MAX_SPACING_MM = 100
 OTHER_TABLES = ("reports", "labels", "scans")
 EMPTY = ("", "nan", "none")
 SUCCESS = "success"
+FAILURES = re.compile(
+    r"(too|few|many|slices?|not|found|converted|conversion|failed|failure|error|missing|excluded"
+    r"|skipped|corrupt(ed)?|incomplete|download|timeout|[\s_-])+",
+    re.IGNORECASE,
+)
+"""Words of a status that are told; another may be anything."""
 SHOWN = 30
 
 Spacing = tuple[float | None, float | None, float | None]
@@ -191,9 +197,13 @@ def _row(cells: "_Cells", key: str) -> tuple[str, MetadataRow]:
         intercept=cells.number("RescaleIntercept"),
         spacing_mm=(cells.spacing_mm("ZSpacing"), row_mm, column_mm),
         facts=cells.facts(),
-        failed="" if status.lower() in ("", SUCCESS) else status[:SHOWN],
+        failed="" if status.lower() in ("", SUCCESS) else _failure(status),
     )
     return to_scan_id(file_name), row
+
+
+def _failure(status: str) -> str:
+    return status if len(status) <= SHOWN and FAILURES.fullmatch(status) else "no success"
 
 
 @dataclass(frozen=True)
@@ -236,9 +246,10 @@ class _Cells:
                 found.append((column, text))
         for column in FACTS_NUMBERS:
             try:
-                number = self.number(column)
+                told = self.number(column)
             except TableError:
                 continue  # informative only: a broken one spoils no row
+            number = None if told is None else allowed_number(column, told)
             if number is not None:
                 found.append((column, number))
         return tuple(found)

@@ -54,6 +54,15 @@ CODE = re.compile(r"[A-Z]{0,2}\d{1,3}[A-Z]{0,2}|[A-Z]", re.ASCII)
 """A kernel, model or filter by number, such as B70F, FC17, BR38F, 64 or 4R."""
 SEPARATORS = re.compile(r"[\s\\/+._-]+")
 LONGEST = 32
+RANGES = MappingProxyType(
+    {
+        "KVP": (10, 500),
+        "SliceThickness": (0.01, 100),
+        "XRayTubeCurrent": (0.1, 5000),
+        "SpiralPitchFactor": (0.01, 20),
+    }
+)
+"""Least and most in kV, mm, mA and as a ratio: a longer number may be anyone's."""
 
 
 def allowed(keyword: str, text: str) -> str | None:
@@ -79,6 +88,17 @@ def allowed(keyword: str, text: str) -> str | None:
         "FilterType": FILTER_WORDS,
     }.get(keyword)
     return text.strip() if known is not None and _is_made_of(upper, known) else None
+
+
+def allowed_number(keyword: str, number: float) -> float | None:
+    """Give what may be kept of a number: itself if it can be what the element is for.
+
+    Args:
+        keyword: DICOM keyword of the element.
+        number: its value.
+    """
+    low, high = RANGES[keyword]
+    return number if low <= number <= high else None
 
 
 def _is_made_of(upper: str, known: frozenset[str]) -> bool:

@@ -10,7 +10,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from ctprep.sources.acquisition import allowed
+from ctprep.sources.acquisition import allowed, allowed_number
 from ctprep.sources.deflated import check_deflated
 from ctprep.sources.dicom_elements import Elements, Numbers, bad_element
 from ctprep.sources.dicom_frames import frame_datasets
@@ -258,7 +258,8 @@ def _acquisition(elements: Elements) -> tuple[tuple[str, str | float], ...]:
         facts += [] if text is None else [(name, text)]
     for name in ACQUISITION_NUMBERS:
         try:
-            facts += [(name, number) for number in elements.numbers(name, 1)]
+            numbers = [allowed_number(name, number) for number in elements.numbers(name, 1)]
         except SourceError:
             continue  # informative only: a broken one refuses no scan
+        facts += [(name, number) for number in numbers if number is not None]
     return tuple(facts)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ctprep.sources.acquisition import allowed
+from ctprep.sources.acquisition import allowed, allowed_number
 from ctprep.sources.dicom_header import ACQUISITION_TEXT
 
 NAMES = ("DOE^JANE 1970", "Doe", "Müller", "J.D.", "Jane Doe Hospital", "A/123456")
@@ -50,3 +50,20 @@ def test_manufacturer_is_mapped_onto_a_vendor() -> None:
 def test_other_elements_are_never_kept() -> None:
     """A keyword that is not on the list has no vocabulary."""
     assert allowed("PatientName", "CT") is None
+
+
+@pytest.mark.parametrize(
+    ("keyword", "number", "kept"),
+    [
+        ("KVP", 120.0, True),
+        ("SliceThickness", 1.25, True),
+        ("XRayTubeCurrent", 650.0, True),
+        ("SpiralPitchFactor", 0.9, True),
+        ("KVP", 19530817.0, False),
+        ("XRayTubeCurrent", 8675309.0, False),
+        ("KVP", float("nan"), False),
+    ],
+)
+def test_a_number_is_kept_if_it_can_be_one(keyword: str, number: float, kept: bool) -> None:
+    """A date or a telephone number is no voltage."""
+    assert allowed_number(keyword, number) == (number if kept else None)
