@@ -53,7 +53,7 @@ def decide_hu(
     decision = _decide(stored, slopes, intercepts, asked, padding)
     if decision.decision == "already":
         slopes, intercepts = np.ones_like(slopes), np.zeros_like(intercepts)
-        if padding is None and stored.dtype == np.int16 and stored.flags.owndata:
+        if not any(padding) and stored.dtype == np.int16 and stored.flags.owndata:
             # Nothing changes, and the array keeps its own memory alive: no copy is needed.
             return stored, decision
     hu = np.empty(stored.shape, np.int16)

@@ -6,7 +6,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BufferedIOBase
@@ -139,8 +139,13 @@ def _zip_members(place: Path) -> Iterator[tuple[Member, str, int]]:
 
 
 def _tar_members(place: Path, kind: Kind) -> Iterator[tuple[Member, str, int]]:
-    stream = _open_tar(place, kind)
-    stream.seek(0)
+    # The cached one goes on to be read from.
+    with nullcontext(_open_tar(place, kind)) if kind == "tgz" else _open_tar(place, kind) as stream:
+        stream.seek(0)
+        yield from _tar_entries(stream, kind)
+
+
+def _tar_entries(stream: BufferedIOBase, kind: Kind) -> Iterator[tuple[Member, str, int]]:
     with tarfile.open(fileobj=stream, mode="r:") as archive:
         while (info := archive.next()) is not None:
             # The library remembers every member, which for a whole archive is a lot.
@@ -150,8 +155,6 @@ def _tar_members(place: Path, kind: Kind) -> Iterator[tuple[Member, str, int]]:
             usable = info.isreg() and not info.issparse()
             member = Member(kind, info.name, info.offset_data, info.size)
             yield member, "" if usable else "link", info.size
-    if kind == "tar":
-        stream.close()
 
 
 def _open_zip(place: Path) -> zipfile.ZipFile:

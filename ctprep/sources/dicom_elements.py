@@ -68,7 +68,7 @@ class Elements:
             raise bad_element(keyword)
         return numbers
 
-    def number(self, keyword: str, default: float) -> float:
+    def number(self, keyword: str, default: int | float) -> int | float:
         """Give a value of one number, or the default where it is absent or empty.
 
         Raises:

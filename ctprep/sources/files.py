@@ -1,9 +1,9 @@
 """The files of a source: on disk, or members of an archive that are read where they lie."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import file_digest
 from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -79,7 +79,7 @@ class SourceFile:
     def sha256(self) -> str:
         """Hash its content."""
         with self.open() as stream:
-            return file_digest(stream, "sha256").hexdigest()
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
     def fingerprint(self) -> str:
         """Tell, without reading it, whether it is still the same: its place, size and time.

@@ -1,10 +1,15 @@
 """The headers of an archive on their way into series, on disk once they are many."""
 
-import pickle
+import json
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
 
+from ctprep.sources.archives import Member
 from ctprep.sources.dicom_header import Header
+from ctprep.sources.files import SourceFile
 
 MOST_IN_MEMORY_KIB = 64 * 1024
 
@@ -22,14 +27,13 @@ class HeaderIndex:
         self._connection.execute(f"PRAGMA cache_size = -{MOST_IN_MEMORY_KIB}")
         self._connection.execute("PRAGMA journal_mode = OFF")
         self._connection.execute(
-            "CREATE TABLE headers (series TEXT, folder TEXT, name TEXT, header BLOB)"
+            "CREATE TABLE headers (series TEXT, folder TEXT, name TEXT, header TEXT)"
         )
         self._connection.execute("BEGIN")
 
     def add(self, header: Header) -> None:
         """Take one header."""
-        # Unpickled by this process alone, from what it has pickled itself.
-        row = (series_of(header), header.file.folder, header.file.name, pickle.dumps(header))
+        row = (series_of(header), header.file.folder, header.file.name, _encode(header))
         self._connection.execute("INSERT INTO headers VALUES (?, ?, ?, ?)", row)
 
     def series(self) -> Iterator[tuple[list[Header], bool]]:
@@ -43,8 +47,8 @@ class HeaderIndex:
         run("CREATE INDEX by_folder ON headers (folder, series)")
         order = "SELECT series, MIN(name) FROM headers GROUP BY series ORDER BY 2"
         for series, _ in run(order):
-            blobs = run("SELECT header FROM headers WHERE series = ? ORDER BY name", [series])
-            headers = [pickle.loads(blob) for (blob,) in blobs]
+            rows = run("SELECT header FROM headers WHERE series = ? ORDER BY name", [series])
+            headers = [_decode(text) for (text,) in rows]
             yield headers, self._is_alone_in(headers[0].file.folder)
 
     def close(self) -> None:
@@ -60,3 +64,18 @@ class HeaderIndex:
 def series_of(header: Header) -> str:
     """Tell to which series an image belongs; without a UID the folder is the best guess."""
     return header.series_uid or f"folder:{header.file.folder}"
+
+
+def _encode(header: Header) -> str:
+    # Not pickled: what is read back from a disk must not be able to run.
+    return json.dumps(astuple(header), default=str)
+
+
+def _decode(text: str) -> Header:
+    (name, place, member), *values = json.loads(text)
+    file = SourceFile(name, Path(place), None if member is None else Member(*member))
+    return Header(file, *(_to_tuples(value) for value in values))
+
+
+def _to_tuples(value: Any) -> Any:  # noqa: ANN401 - any value of a header
+    return tuple(_to_tuples(part) for part in value) if isinstance(value, list) else value

@@ -69,7 +69,7 @@ def read_volume(
         )
     begin, end = _check_slices(slices, layout)
     shape = (end - begin, *layout.shape[1:])
-    voxels = np.empty(shape, DTYPE[layout.kind]) if out is None else out
+    voxels = _allocated(shape, layout) if out is None else out
     _check_out(voxels, shape, layout)
     numbers = range(begin // layout.slices, -(-end // layout.slices))
     key = f"{name}/{ARRAY}/{SHARD}"
@@ -91,6 +91,17 @@ def read_volume(
         with ThreadPoolExecutor(threads) as executor:
             list(executor.map(fill, numbers))
     return voxels
+
+
+def _allocated(
+    shape: tuple[int, ...], layout: ArrayLayout
+) -> Shaped[np.ndarray, "slice row column"]:
+    try:
+        return np.empty(shape, DTYPE[layout.kind])
+    except (MemoryError, ValueError) as error:
+        raise StoreError(
+            f"no memory for a volume of {shape}", mend="check the grid of the store"
+        ) from error
 
 
 def _read_chunks(

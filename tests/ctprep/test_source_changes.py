@@ -11,6 +11,7 @@ from ctprep import ingest_volume
 from ctprep.compress import compress_store
 from ctprep.fingerprints import fingerprint_files, hash_files, unchanging
 from ctprep.ingest import ingest
+from ctprep.sources.files import SourceFile
 from ctprep.sources.read import read
 from ctprep.store.errors import SourceError
 from ctprep.store.store import VolumeStore
@@ -110,7 +111,7 @@ def test_a_change_is_a_refusal(
         (scan_id,) = VolumeStore.open(store).scan_ids()
         stored = VolumeStore.open(store).read_attributes(scan_id).source_sha256
         assert when == "before"
-        assert stored == hash_files([file])
+        assert stored == hash_files([SourceFile(file.name, file)])
     else:
         assert [item.status for item in items] == ["refused"]
         assert items[0].verdict == "changed" or change is remove
@@ -144,10 +145,11 @@ def test_a_fault_of_a_file_that_did_not_change_stays_what_it_is(tmp_path) -> Non
     """Only where the file has changed is the error replaced."""
     file = tmp_path / "a"
     file.write_bytes(b"one")
+    source = SourceFile(file.name, file)
 
     with (
         pytest.raises(SourceError, match="damaged") as raised,
-        unchanging([file], fingerprint_files([file])),
+        unchanging([source], fingerprint_files([source])),
     ):
         raise SourceError("damaged", verdict="unreadable", mend="fetch it again")
     assert raised.value.verdict == "unreadable"

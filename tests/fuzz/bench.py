@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from ctprep.fingerprints import fingerprint_files
 from ctprep.ingest_volume import Job, Settings, ingest_volume
 from ctprep.roster import Identity
 from ctprep.sources.discover import discover
@@ -31,7 +32,7 @@ class Bench:
         self.folder = folder
         self._source = folder / "source"
         self._stores = {kind: make_store(folder / f"{kind}.zarr", kind) for kind in KINDS}
-        self._target = make_store(folder / "target.zarr", "hifi").path
+        self._target = make_store(folder / "target.zarr", "hifi").place
 
     def ingest(self, files: Mapping[str, bytes]) -> Outcome:
         """Find, read and store what lies in a folder.
@@ -52,7 +53,7 @@ class Bench:
             elif entry.peak_bytes > BUDGET_BYTES:
                 verdicts.append("too-large")
             else:
-                item = ingest_volume(Job(entry, identity), settings)
+                item = ingest_volume(Job(entry, identity, fingerprint_files(entry.paths)), settings)
                 verdicts.append(item.verdict or ACCEPTED)
         return tuple(verdicts)
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ctprep.sources.dicom_header import read_header
+from ctprep.sources.dicom_header import read_headers
+from ctprep.sources.files import SourceFile
 from ctprep.sources.nifti import find_image
 from ctprep.sources.nifti_header import read_nifti_header
 from ctprep.sources.npz import find_npz
@@ -33,19 +34,27 @@ quick = settings(
 )
 """The folder of a test is written anew by every example."""
 
+
+def _of_file(read):
+    return lambda path: read(SourceFile(path.name, path))
+
+
 READERS = {
-    "scan.nii": (lambda: file_seeds.nifti_file(1), read_nifti_header),
-    "scan.nii.gz": (lambda: file_seeds.gzipped(file_seeds.nifti_file(2)), read_nifti_header),
-    "scan.npz": (lambda: file_seeds.zipped(_npy()), lambda path: find_npz(path, "scan.npz")),
+    "scan.nii": (lambda: file_seeds.nifti_file(1), _of_file(read_nifti_header)),
+    "scan.nii.gz": (
+        lambda: file_seeds.gzipped(file_seeds.nifti_file(2)),
+        _of_file(read_nifti_header),
+    ),
+    "scan.npz": (lambda: file_seeds.zipped(_npy()), _of_file(find_npz)),
     "scan.mha": (
         lambda: file_seeds.itk_file(".mha", packed=True),
-        lambda path: find_image(path, "mha", "scan.mha", "scan"),
+        _of_file(lambda file: find_image(file, "mha", "scan")),
     ),
     "scan.nrrd": (
         lambda: file_seeds.itk_file(".nrrd", packed=False),
-        lambda path: find_image(path, "nrrd", "scan.nrrd", "scan"),
+        _of_file(lambda file: find_image(file, "nrrd", "scan")),
     ),
-    "scan.dcm": (lambda: dicom_seeds.dicom_file("explicit"), read_header),
+    "scan.dcm": (lambda: dicom_seeds.dicom_file("explicit"), _of_file(read_headers)),
     "scans.csv": (lambda: table_seeds.SCANS, read_scans),
     "labels.csv": (lambda: table_seeds.LABELS, read_labels),
     "raw.csv": (lambda: table_seeds.REPORTS, read_raw_reports),
@@ -160,7 +169,7 @@ def test_json_nested_without_end(tmp_path: Path, content: bytes) -> None:
     (store.path / ARRAY).write_bytes(content)
 
     with pytest.raises(StoreError, match="not JSON"):
-        read_layout(store.path / "scan_1")
+        read_layout(store.place, "scan_1")
 
 
 def test_toml_nested_without_end(tmp_path: Path) -> None:
