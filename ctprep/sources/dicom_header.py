@@ -165,7 +165,7 @@ def read_dataset(stream: BufferedIOBase, **options: Any) -> Dataset | None:  # n
             dataset: Dataset = pydicom.dcmread(stream, force=True, **options)
             known = any(tag in dataset for tag in ("SOPClassUID", "Modality", "Rows"))
             dataset = _completed(dataset)
-        except SourceError:
+        except (SourceError, OSError, MemoryError):
             raise
         except Exception:  # the parser meets random bytes, and fails in many ways
             return None

@@ -8,7 +8,7 @@ from ctprep.sources.dicom import check_stack
 from ctprep.sources.dicom_header import TIMES, Header
 from ctprep.sources.dicom_position import SAME_PLACE_MM, affine_ras, along_normal
 from ctprep.sources.files import SourceFile
-from ctprep.sources.header_index import series_of
+from ctprep.sources.header_index import patient_of, series_of
 from ctprep.sources.original import geometry_of, peak_bytes
 from ctprep.sources.source import Found, Refused
 
@@ -181,7 +181,7 @@ def _check(part: _Part, name: str, tolerant: bool) -> Iterator[Found | Refused]:
         paths=kept,
         name=name,
         key="|".join((series, *part.key)),
-        patient_key=slices[0].patient_key or series,
+        patient_key=patient_of(slices),
         peak_bytes=peak_bytes(
             len(slices) * rows * columns, 2 if all(h.fits_int16 for h in slices) else 4
         ),

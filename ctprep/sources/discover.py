@@ -82,7 +82,7 @@ def _files(source: Path) -> Iterator[Path]:
     if source.is_file():
         yield source
         return
-    for folder, subfolders, files in os.walk(source, followlinks=False):
+    for folder, subfolders, files in os.walk(source, followlinks=False, onerror=_raise_unlisted):
         subfolders.sort()
         for name in sorted(files):
             yield Path(folder) / name
@@ -90,6 +90,15 @@ def _files(source: Path) -> Iterator[Path]:
             # Not walked, so told: it may lead out of the source, or in a circle.
             if (Path(folder) / name).is_symlink():
                 yield Path(folder) / name
+
+
+def _raise_unlisted(error: OSError) -> None:
+    # The library would leave the folder out, and all that is in it.
+    raise SourceError(
+        f"a folder cannot be listed: {error.strerror}",
+        mend="check its permissions, or leave it out of the source",
+        where=Path(str(error.filename)).name,
+    ) from error
 
 
 def _look(path: Path, root: Path, *, may_be_bare: bool) -> Iterator[Outcome]:

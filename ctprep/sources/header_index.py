@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,11 @@ class HeaderIndex:
 def series_of(header: Header) -> str:
     """Tell to which series an image belongs; without a UID the folder is the best guess."""
     return header.series_uid or f"folder:{header.file.folder}"
+
+
+def patient_of(headers: Sequence[Header]) -> str:
+    """Tell whose images these are; where none says, the series stands for the patient."""
+    return next((h.patient_key for h in headers if h.patient_key), series_of(headers[0]))
 
 
 def _encode(header: Header) -> str:
