@@ -242,7 +242,7 @@ class ArrayLayout:
         return self.shape[0] // self.slices
 
 
-def parse_array(document: dict[str, Any]) -> ArrayLayout:
+def parse_array(document: Any) -> ArrayLayout:  # noqa: ANN401 - whatever JSON held
     """Read an array's `zarr.json`, if it is laid out as ours are.
 
     Raises:
