@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def verify(
-    store: Annotated[Path, typer.Argument(help="Store to read again, hi-fi or JPEG.")],
+    store: Annotated[
+        str, typer.Argument(help="Store to read again, hi-fi or JPEG: a folder, not in a bucket.")
+    ],
     repair: Annotated[
         bool,
         typer.Option(
@@ -50,7 +52,7 @@ def verify(
     start_logging(verbose)
     with mendable():
         findings = verify_store(
-            store,
+            _folder(store),
             repair=repair,
             hifi=hifi,
             workers=workers or default_workers(),
@@ -59,6 +61,18 @@ def verify(
         left = show_findings(findings, as_json)
     if left:
         raise typer.Exit(EXIT_REFUSALS)
+
+
+def _folder(store: str) -> Path:
+    from ctprep.store.errors import StoreError
+
+    if "://" in store:
+        raise StoreError(
+            "stores in buckets are not verified, folders alone are",
+            mend="copy the store into a folder with your provider's tools, and verify it there",
+            where=store,
+        )
+    return Path(store)
 
 
 def show_findings(findings: "Iterable[Finding]", as_json: bool) -> int:
