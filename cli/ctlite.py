@@ -14,6 +14,8 @@ app = typer.Typer(
     help="Train vision-language models on small stores of chest CT, and score them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    # Boxes take as long to load as all the rest of a page of help.
+    rich_markup_mode=None,
 )
 
 

@@ -26,6 +26,8 @@ app = typer.Typer(
     help="Turn chest CT archives into small Zarr stores, and reports into filtered tables.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    # Boxes take as long to load as all the rest of a page of help.
+    rich_markup_mode=None,
 )
 
 
@@ -46,9 +48,10 @@ def ingest(
         str, typer.Option(help="Common sampling: ct-clip, isotropic-2mm, phantom, or a TOML file.")
     ] = "ct-clip",
     hu: Annotated[
-        str | None,
+        Literal["auto", "rescale", "already"] | None,
         typer.Option(
-            help="Rescale slope and intercept: auto, rescale or already. "
+            help="Slope and intercept: auto decides by the values, rescale applies them, already "
+            "does not. "
             "[default: the data set's rule, else auto]"
         ),
     ] = None,
@@ -117,13 +120,17 @@ def ingest(
     from ctprep.native import NativeJpeg
     from ctprep.pseudonym import load_key
     from ctprep.store.grids import load_grid
+    from ctprep.store.place import find_place
 
     start_logging(verbose)
     with mendable():
+        chosen = load_grid(grid)
+        # Before a key is made: nothing is left of a run that was never meant.
+        ingestion.check_places(source, find_place(store))
         items = ingestion.ingest(
             source,
             store,
-            grid=load_grid(grid),
+            grid=chosen,
             hu_policy=hu,
             hu_range=hu_range,
             scans=scans,
@@ -183,7 +190,9 @@ def compress(
 def filter_reports(
     reports: Annotated[Path, typer.Argument(help="CSV or Parquet, a report a row.")],
     table: Annotated[Path, typer.Argument(help="Parquet table to write.")],
-    backend: Annotated[str, typer.Option(help="Who decides which sentences stay.")] = "rules",
+    backend: Annotated[
+        str, typer.Option(help="Who decides which sentences stay: rules.")
+    ] = "rules",
     scans: Annotated[
         Path | None, typer.Option(help="CSV of scans; reports of others are left out.")
     ] = None,

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import os
+import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import metadata
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from ctprep.store.errors import ClusterError
 from ctprep.versions import installed_versions
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +188,7 @@ def connect(workers: int, scheduler: str | None, budget_bytes: int) -> Iterator[
         ClusterError: no scheduler answers at the address.
     """
     import dask  # late: a second to import, and one worker does without
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     with _silenced():
         if scheduler is not None:
@@ -197,21 +199,40 @@ def connect(workers: int, scheduler: str | None, budget_bytes: int) -> Iterator[
             # Workers keep files where they run, unless told otherwise.
             tempfile.TemporaryDirectory(prefix="ctprep-") as scratch,
             dask.config.set(CLUSTER_SETTINGS),
-            LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=workers,
-                threads_per_worker=1,
-                host="127.0.0.1",
-                # No dashboard; and any free port, where dask would warn that its own is taken.
-                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-                dashboard_address=None,
-                memory_limit=budget_bytes,
-                local_directory=scratch,
-                silence_logs=logging.CRITICAL,
-                preload=[IGNORE_INTERRUPT],
-            ) as cluster,
+            _started(workers, budget_bytes, scratch) as cluster,
             Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
         ):
             yield client
+
+
+@contextmanager
+def _started(workers: int, budget_bytes: int, scratch: str) -> Iterator["LocalCluster"]:
+    from distributed import LocalCluster
+
+    # Before the signal is blocked, since starting it later would unblock it.
+    resource_tracker.ensure_running()
+    # The loop's thread and all workers inherit it, so that an interrupt never meets one that is
+    # still importing; ours comes late, when there is something to close.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        cluster = LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            # No dashboard; and any free port, where dask would warn that its own is taken.
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+            dashboard_address=None,
+            memory_limit=budget_bytes,
+            local_directory=scratch,
+            silence_logs=logging.CRITICAL,
+            preload=[IGNORE_INTERRUPT],
+        )
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
+    with cluster:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        yield cluster
 
 
 def _client(scheduler: str) -> "Client":

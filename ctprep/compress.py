@@ -14,7 +14,15 @@ from ctprep.quality import write_measured
 from ctprep.report import recorded
 from ctprep.store.attributes import LUNG, StoreAttributes, VolumeAttributes, Window
 from ctprep.store.errors import CtError, PlaceError, SourceError, StoreError, located
-from ctprep.store.place import Place, Where, absolute, find_place, is_same_place, paths_of
+from ctprep.store.place import (
+    Place,
+    Where,
+    absolute,
+    check_apart,
+    find_place,
+    is_same_place,
+    paths_of,
+)
 from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions, jpeg_encoder
 from ctprep.window import to_gray
@@ -91,6 +99,7 @@ def compress_store(
     # Workers of a running cluster have folders of their own that they are in.
     read, written = (absolute(find_place(store)) for store in (hifi, jpeg))
     settings = CompressSettings(read, written, window, dry_run)
+    check_apart(written)
     if is_same_place(settings.hifi, settings.jpeg):
         raise StoreError(
             "the store to read is the store to write", mend="give the JPEG store its own path"

@@ -15,7 +15,8 @@ from ctprep.sources.discover import discover
 from ctprep.sources.source import Found, Refused
 from ctprep.store.attributes import Grid, StoreAttributes
 from ctprep.store.errors import SourceError, StoreError, located
-from ctprep.store.place import Place, Where, absolute, find_place, paths_of
+from ctprep.store.layout import METADATA
+from ctprep.store.place import Place, Where, absolute, check_apart, find_place, paths_of
 from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions
 
@@ -79,7 +80,7 @@ def ingest(
     """
     # Workers of a running cluster have folders of their own that they are in.
     source, place = source.absolute(), absolute(find_place(store))
-    _check_places(source, place)
+    check_places(source, place)
     known = load_dataset(dataset, metadata, tolerant=tolerant)
     roster = Roster(source, scans, key, scan_ids=scan_ids, dataset=known)
     hu_policy = hu_policy or ("auto" if known is None else known.manifest.hu.policy)
@@ -102,11 +103,32 @@ def ingest(
     target.write_catalog()
 
 
-def _check_places(source: Path, store: Place) -> None:
+def check_places(source: Path, store: Place) -> None:
+    """Refuse a source and a store that cannot be meant, before anything is written.
+
+    Args:
+        source: folder or file of scans.
+        store: where they are to go.
+
+    Raises:
+        SourceError: the source is not there, or is a store.
+        StoreError: the store would lie inside its source or another store, or is a file.
+    """
     if not source.exists():
         raise SourceError(
-            "there is no such source", verdict="absent", mend="check the path", where=source.name
+            "there is no such source",
+            verdict="absent",
+            mend="check the path: a source is a folder or a file on this machine",
+            where=source.name,
         )
+    if (source / METADATA).is_file():
+        raise SourceError(
+            "it is a store, and no source",
+            verdict="a-store",
+            mend="give the folder with the original scans; `ctprep compress` reads hi-fi stores",
+            where=source.name,
+        )
+    check_apart(store)
     if store.path is not None and store.path.resolve().is_relative_to(source.resolve()):
         raise StoreError(
             "the store would lie inside its own source",

@@ -18,6 +18,7 @@ from ctprep.phantom.orient import orient
 from ctprep.phantom.patient import Patient, draw_patient
 from ctprep.phantom.render import Kernel, render_hu
 from ctprep.phantom.report import write_report
+from ctprep.store.disk import writing
 from ctprep.store.labels import CT_LITE_LABELS
 from ctprep.store.tables import LabelTable, ScanRow, write_labels, write_scans
 
@@ -122,10 +123,14 @@ def write_corpus(
 
     Yields:
         The id of each scan, once it is on disk, in the order of the scan table.
+
+    Raises:
+        PlaceError: the folder cannot be made.
     """
     plan = plan_corpus(patients, seed)
-    for folder in ("dicom", "nifti", "npz"):
-        (out / "scans" / folder).mkdir(parents=True, exist_ok=True)
+    with writing(out.name):
+        for folder in ("dicom", "nifti", "npz"):
+            (out / "scans" / folder).mkdir(parents=True, exist_ok=True)
     _write_tables(out, plan, seed)
     write = partial(write_scan, out / "scans", seed=seed, size=size)
     if workers == 1:

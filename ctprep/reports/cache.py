@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ctprep.reports.backend import Backend
+from ctprep.store.disk import writing
 
 
 def answer_key(sentences: Sequence[str], backend: Backend) -> str:
@@ -51,12 +52,18 @@ class AnswerCache:
         return self._answers.get(key)
 
     def add(self, answers: Iterable[tuple[str, tuple[int, ...]]]) -> None:
-        """Keep answers, on disk before this returns."""
+        """Keep answers, on disk before this returns.
+
+        Raises:
+            PlaceError: the disk does not take them.
+        """
         fresh = dict(answers)
         if not fresh:
             return
         self._answers.update(fresh)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            # A line cut short by a kill must not swallow the next.
-            file.write("".join(f"\n{json.dumps([key, numbers])}" for key, numbers in fresh.items()))
+        # A line cut short by a kill must not swallow the next.
+        lines = "".join(f"\n{json.dumps([key, numbers])}" for key, numbers in fresh.items())
+        with writing(self.path.name):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(lines)

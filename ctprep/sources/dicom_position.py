@@ -137,7 +137,8 @@ def _spacing_fault(gaps_mm: Float64[np.ndarray, " gap"]) -> Fault | None:
     whole = np.abs(gaps_mm / unit_mm - steps) <= MAX_GAP_DEVIATION
     if off_gap.any() and whole.all():
         missing = int((steps - 1).sum())
-        what = f"{missing} slices are missing in a stack spaced {unit_mm:.3f} mm"
+        count = f"{missing} slice is" if missing == 1 else f"{missing} slices are"
+        what = f"{count} missing in a stack spaced {unit_mm:.3f} mm"
         return Fault("missing-slice", what, "fetch the series again from its archive")
     what = f"gaps between slices run from {gaps_mm.min():.3f} to {gaps_mm.max():.3f} mm"
     return Fault("uneven-spacing", what, "reconstruct with even spacing, or leave it out")

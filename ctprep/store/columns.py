@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from ctprep.store.disk import writing
 from ctprep.store.errors import TableError
 
 SCAN_ID_PATTERN = r"^[a-z0-9_-][a-z0-9._-]{0,127}$"
@@ -180,7 +181,10 @@ def check_columns(
             f"column {name!r} is unknown{_nearest(name, known, 'nearest expected name')}"
             for name in unknown
         ]
-    check_faults(faults, mend=f"the columns are {', '.join(known)}; rename or remove the others")
+    mend = f"the columns are {', '.join(known)}; rename or remove the others"
+    if extra_allowed:
+        mend = f"add what is missing, or give the right table; it needs {', '.join(required)}"
+    check_faults(faults, mend=mend)
 
 
 def check_faults(faults: Sequence[str], *, mend: str) -> None:
@@ -216,14 +220,19 @@ def _nearest(name: str, candidates: Sequence[str], label: str) -> str:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing, also when killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write a whole file or nothing, also when killed.
+
+    Raises:
+        PlaceError: the disk does not take it.
+    """
+    with writing(path.name):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)

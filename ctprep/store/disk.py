@@ -14,6 +14,12 @@ _REASONS = {
     errno.EROFS: ("the file system is read-only", "mount it for writing, or choose another path"),
     errno.EACCES: ("writing is not permitted", "get write permission, or choose another path"),
     errno.EPERM: ("writing is not permitted", "get write permission, or choose another path"),
+    errno.EEXIST: ("a file is in the way", "choose another path"),
+    errno.ENOTDIR: ("a file is in the way", "choose another path"),
+    errno.ENOENT: (
+        "its folder is not there",
+        f"check the path and that its disk is there, then {_AGAIN}",
+    ),
 }
 
 

@@ -44,7 +44,10 @@ def read_store_attributes(place: Place) -> StoreAttributes:
     try:
         ours = read_group(place, METADATA)[OURS]
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise StoreError(f"there is no {METADATA} here", mend="check the path") from error
+        raise StoreError(
+            f"there is no store here: {METADATA} is missing",
+            mend="check the path: a store is what `ctprep ingest` or `ctprep compress` wrote",
+        ) from error
     version = ours.get("format_version")
     if version is not None and version != FORMAT_VERSION:
         raise StoreVersionError(

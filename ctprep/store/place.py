@@ -5,8 +5,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from ctprep.store.errors import StoreError
+from ctprep.store.errors import StoreError, located
 from ctprep.store.folder import FolderPlace
+from ctprep.store.layout import METADATA
 
 SCHEMES = ("s3", "gs", "az", "memory")
 """Of the URLs that name a bucket."""
@@ -140,6 +141,24 @@ def find_place(where: Where) -> Place:
     # Late: a folder needs none of it.
     open_bucket: Callable[[str], Place] = import_module("ctprep.store.bucket").BucketPlace
     return open_bucket(where)
+
+
+def check_apart(place: Place) -> None:
+    """Refuse a path for a store at which a file is, or that lies inside another store.
+
+    Raises:
+        StoreError: one of these holds; there it would count as damage to the other store.
+    """
+    if place.path is None:
+        return
+    with located(place.name):
+        if place.path.is_file():
+            raise StoreError("a file is in the way", mend="choose another path")
+        if any((parent / METADATA).is_file() for parent in place.path.resolve().parents):
+            raise StoreError(
+                "the store would lie inside another store",
+                mend="put the store beside the other one, not into it",
+            )
 
 
 def is_same_place(one: Place, other: Place) -> bool:

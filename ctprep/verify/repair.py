@@ -41,6 +41,11 @@ class Repairs:
         if hifi is not None:
             _check_restorable(store, VolumeStore.open(hifi, kind="hifi"))
 
+    @property
+    def command_to_make(self) -> str:
+        """What to run once lost volumes are moved away."""
+        return f"run {command_to_make(self._store)}"
+
     def clean(self) -> None:
         """Remove what dead writers have left, and put back what they had moved aside."""
         clean(self._store.path)

@@ -194,7 +194,8 @@ def _mend(finding: Finding, repairs: Repairs) -> Finding:
     name = finding.scan_id or str(finding.what)
     if finding.verdict in (*BROKEN, "unknown"):
         settled = finding.verdict == "unknown"
-        return replace(finding, mended=repairs.move_away(name), settled=settled)
+        mend = finding.mend if settled else repairs.command_to_make
+        return replace(finding, mended=repairs.move_away(name), mend=mend, settled=settled)
     if finding.verdict == "unknown-file":
         return replace(finding, mended=repairs.move_unknown_files(name), settled=True)
     if finding.verdict == "empty":

@@ -295,3 +295,12 @@ def test_a_worker_does_not_grow_with_the_jobs_it_has_done(
 
     assert len(rss) == 2000
     assert 0 < max(rss[-100:]) < max(rss[100:200]) + 16 * 2**20
+
+
+def test_an_interrupt_meets_no_worker_that_is_starting() -> None:
+    """Workers are started with the signal blocked, and this thread hears it again."""
+    with ctprep.cluster.connect(1, None, 2**30) as client:
+        (blocked,) = client.run(signal.pthread_sigmask, signal.SIG_BLOCK, ()).values()
+
+        assert signal.SIGINT in blocked
+        assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])

@@ -19,8 +19,11 @@ def buckets(tmp_path_factory, tiny, tiny_grid):
     folder = tmp_path_factory.mktemp("made")
     tiny.nifti(folder / "scan.nii.gz", 0)
     hifi, jpeg = "memory://look/hifi.zarr", "memory://look/jpeg.zarr"
-    list(ingest(folder, hifi, grid=tiny_grid, key=b"k" * 16))
-    list(compress_store(hifi, jpeg))
+    with pytest.MonkeyPatch.context() as patch:
+        # Reports of a store in a bucket go into the current folder.
+        patch.chdir(tmp_path_factory.mktemp("here"))
+        list(ingest(folder, hifi, grid=tiny_grid, key=b"k" * 16))
+        list(compress_store(hifi, jpeg))
     return hifi, jpeg
 
 
