@@ -272,7 +272,7 @@ def test_rad_chestct_is_named_by_accession(run, attributes, tmp_path, tiny) -> N
     assert (stored.patient_id, stored.hu.policy) == ("trn1", "already")
     assert (stored.original.axis_codes, stored.original.spacing_mm) == ("IPL", (0.8, 0.8, 0.8))
     taken = run(dataset="rad_chestct", metadata=log, tolerant=True)["TRN2.npz"]
-    assert "'no slices'" in taken.mends[0]
+    assert "'no success'" in taken.mends[0]
 
 
 def test_a_bad_table_stops_the_run_before_a_store_is_made(run, tmp_path, tiny) -> None:
