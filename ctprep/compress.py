@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int16, UInt8
 
-from ctprep.engine import Item, refused, run
+from ctprep.engine import PROCESS_BYTES, Item, VolumeJob, refused, run
 from ctprep.quality import write_measured
 from ctprep.report import recorded
 from ctprep.store.attributes import LUNG, StoreAttributes, VolumeAttributes, Window
@@ -29,21 +29,6 @@ from ctprep.window import to_gray
 
 PEAK_BYTES_A_VOXEL = 6
 """HU, gray, decoded gray, the encoded form, and room for what is measured."""
-PROCESS_BYTES = 200 * 2**20
-"""What a worker needs before it holds any voxel."""
-
-
-@dataclass(frozen=True)
-class CompressJob:
-    """One volume of the hi-fi store."""
-
-    scan_id: str
-    peak_bytes: int
-
-    @property
-    def name(self) -> str:
-        """The volume, by its scan id."""
-        return self.scan_id
 
 
 @dataclass(frozen=True)
@@ -143,7 +128,7 @@ def _jobs(
     settings: CompressSettings,
     peak_bytes: int,
     only: Collection[str] | None,
-) -> Iterator[CompressJob | Item]:
+) -> Iterator[VolumeJob | Item]:
     """Yield the volumes to compress, and the items of those that need no worker to be told."""
     target = VolumeStore.open(settings.jpeg) if settings.jpeg.exists() else None
     for scan_id in source.scan_ids():
@@ -153,10 +138,10 @@ def _jobs(
         if target is not None and _is_current(target, source, scan_id):
             yield Item("unchanged", scan_id, scan_id, seconds=time.perf_counter() - began)
         else:
-            yield CompressJob(scan_id, peak_bytes)
+            yield VolumeJob(scan_id, peak_bytes)
 
 
-def compress_volume(job: CompressJob, settings: CompressSettings) -> Item:
+def compress_volume(job: VolumeJob, settings: CompressSettings) -> Item:
     """Compress one volume, unless the JPEG store has it already.
 
     Args:
@@ -180,7 +165,7 @@ def compress_volume(job: CompressJob, settings: CompressSettings) -> Item:
         return refused(job.name, error, scan_id=job.scan_id, seconds=seconds)
 
 
-def _compress(job: CompressJob, settings: CompressSettings, began: float) -> Item:
+def _compress(job: VolumeJob, settings: CompressSettings, began: float) -> Item:
     hifi = VolumeStore.open(settings.hifi)
     attributes = hifi.read_attributes(job.scan_id)
     if settings.dry_run:

@@ -14,6 +14,9 @@ Status = Literal["stored", "unchanged", "refused", "planned"]
 MEMORY_SHARE = 0.8
 """Part of the machine's memory that workers may fill together."""
 
+PROCESS_BYTES = 200 * 2**20
+"""What a worker needs before it holds any voxel."""
+
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -51,6 +54,19 @@ class Job(Protocol):
     @property
     def peak_bytes(self) -> int:
         """Most memory the work needs at once."""
+
+
+@dataclass(frozen=True)
+class VolumeJob:
+    """One volume of a store."""
+
+    scan_id: str
+    peak_bytes: int
+
+    @property
+    def name(self) -> str:
+        """The volume, by its scan id."""
+        return self.scan_id
 
 
 J = TypeVar("J", bound=Job)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ctprep.sources.acquisition import allowed, allowed_number
+from ctprep.sources.acquisition import KEPT_NUMBERS, KEPT_TEXT, allowed, allowed_number
 from ctprep.store.columns import (
     check_faults,
     check_unique,
@@ -22,15 +22,6 @@ from ctprep.store.columns import (
 from ctprep.store.errors import TableError, located
 from ctprep.store.manifest import MANIFESTS, DatasetManifest, read_manifest
 
-FACTS_TEXT = (
-    "ConvolutionKernel",
-    "Manufacturer",
-    "ManufacturerModelName",
-    "PatientPosition",
-    "FilterType",
-)
-FACTS_NUMBERS = ("KVP", "SliceThickness", "XRayTubeCurrent", "SpiralPitchFactor")
-"""The columns copied into the store, and no others: those of the DICOM allow-list."""
 MAX_SPACING_MM = 100
 OTHER_TABLES = ("reports", "labels", "scans")
 EMPTY = ("", "nan", "none")
@@ -161,7 +152,7 @@ def _key_of(columns: list[str], manifest: DatasetManifest) -> str | None:
 def _rows(table: pa.Table, key: str) -> dict[str, MetadataRow]:
     wanted = (
         *(key, "RescaleSlope", "RescaleIntercept", "XYSpacing", "ZSpacing"),
-        *("status", "full_filename_npz", *FACTS_TEXT, *FACTS_NUMBERS),
+        *("status", "full_filename_npz", *KEPT_TEXT, *KEPT_NUMBERS),
     )
     # Age, sex and dates are in these tables too; they are not even looked at.
     columns = {name: text_column(table, name) for name in wanted if name in table.column_names}
@@ -240,11 +231,11 @@ class _Cells:
 
     def facts(self) -> tuple[tuple[str, str | float], ...]:
         found: list[tuple[str, str | float]] = []
-        for column in FACTS_TEXT:
+        for column in KEPT_TEXT:
             text = allowed(column, self.text(column))
             if text is not None:
                 found.append((column, text))
-        for column in FACTS_NUMBERS:
+        for column in KEPT_NUMBERS:
             try:
                 told = self.number(column)
             except TableError:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from ctprep.engine import Item, refused, run
+from ctprep.engine import PROCESS_BYTES, Item, VolumeJob, refused, run
 from ctprep.look.nifti_file import encode_nifti
 from ctprep.look.ome_zarr import encode_image
 from ctprep.look.regrid import to_original
@@ -26,20 +26,6 @@ SUFFIXES: dict[Format, str] = {"nifti": ".nii.gz", "ome-zarr": ".ome.zarr"}
 
 PEAK_BYTES_A_VOXEL = 6
 """The voxels, a resampled copy, and both encoded."""
-PROCESS_BYTES = 200 * 2**20
-
-
-@dataclass(frozen=True)
-class ExportJob:
-    """One volume of the store."""
-
-    scan_id: str
-    peak_bytes: int
-
-    @property
-    def name(self) -> str:
-        """The volume, by its scan id."""
-        return self.scan_id
 
 
 @dataclass(frozen=True)
@@ -100,7 +86,7 @@ def export_store(
     settings = ExportSettings(place, out.absolute(), format, original_grid, overwrite, dry_run)
     if not dry_run:
         _make_folder(out)
-    jobs = (ExportJob(scan_id, _peak_bytes(source, scan_id, settings)) for scan_id in chosen)
+    jobs = (VolumeJob(scan_id, _peak_bytes(source, scan_id, settings)) for scan_id in chosen)
     work = partial(export_volume, settings=settings)
     yield from run(work, jobs, workers=1 if dry_run else workers)
 
@@ -147,7 +133,7 @@ def _peak_bytes(store: VolumeStore, scan_id: str, settings: ExportSettings) -> i
     return PROCESS_BYTES + PEAK_BYTES_A_VOXEL * voxels
 
 
-def export_volume(job: ExportJob, settings: ExportSettings) -> Item:
+def export_volume(job: VolumeJob, settings: ExportSettings) -> Item:
     """Write one volume.
 
     Args:

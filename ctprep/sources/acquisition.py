@@ -7,6 +7,16 @@ reads like what the element is for; what does not is left out, whole.
 import re
 from types import MappingProxyType
 
+KEPT_TEXT = (
+    "ConvolutionKernel",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "PatientPosition",
+    "FilterType",
+)
+KEPT_NUMBERS = ("KVP", "SliceThickness", "XRayTubeCurrent", "SpiralPitchFactor")
+"""The only elements, and columns of metadata tables, that are copied into a store."""
+
 
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())

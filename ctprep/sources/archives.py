@@ -23,8 +23,8 @@ OTHERS = (".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar")
 """Archives without access to a single member, or without a free reader."""
 MAX_MEMBER_BYTES = 16 * 2**30
 """More than any scan; a header that promises more is wrong or a bomb."""
-MAX_RATIO = 1032
-"""What deflate can gain at most (zlib, technical details)."""
+MAX_DEFLATE_RATIO = 1032
+"""What deflate can gain at most; a header that promises more is wrong (zlib, technical details)."""
 OPEN_ARCHIVES = 4
 ENCRYPTED = 0x1
 DamagedError = (
@@ -127,7 +127,11 @@ def open_member(place: Path, member: Member) -> BufferedIOBase:
 
 def _most_bytes(member: Member, packed: int) -> int:
     """Tell how much a member can hold at most, of the bytes that it takes in the archive."""
-    return min(MAX_MEMBER_BYTES, packed * MAX_RATIO) if member.kind == "zip" else MAX_MEMBER_BYTES
+    return (
+        min(MAX_MEMBER_BYTES, packed * MAX_DEFLATE_RATIO)
+        if member.kind == "zip"
+        else MAX_MEMBER_BYTES
+    )
 
 
 def _zip_members(place: Path) -> Iterator[tuple[Member, str, int]]:

@@ -10,7 +10,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from ctprep.sources.acquisition import allowed, allowed_number
+from ctprep.sources.acquisition import KEPT_NUMBERS, KEPT_TEXT, allowed, allowed_number
 from ctprep.sources.deflated import check_deflated
 from ctprep.sources.dicom_elements import Elements, Numbers, bad_element
 from ctprep.sources.dicom_frames import frame_datasets
@@ -25,14 +25,6 @@ MAGIC_OFFSET = 128
 MAGIC = b"DICM"
 RAW_STARTS = (b"\x02\x00", b"\x08\x00")
 """Group numbers that open a data set without preamble."""
-ACQUISITION_TEXT = (
-    "ConvolutionKernel",
-    "Manufacturer",
-    "ManufacturerModelName",
-    "PatientPosition",
-    "FilterType",
-)
-ACQUISITION_NUMBERS = ("KVP", "SliceThickness", "XRayTubeCurrent", "SpiralPitchFactor")
 TIMES = (
     "TemporalPositionIdentifier",
     "TemporalPositionIndex",
@@ -45,8 +37,8 @@ TIMES = (
 """What differs between images of one place at several times; compared, never kept."""
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 TAGS = (
-    *ACQUISITION_TEXT,
-    *ACQUISITION_NUMBERS,
+    *KEPT_TEXT,
+    *KEPT_NUMBERS,
     *TIMES,
     *GROUPS,
     *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
@@ -253,10 +245,10 @@ def _thickness(elements: Elements) -> float | None:
 
 def _acquisition(elements: Elements) -> tuple[tuple[str, str | float], ...]:
     facts: list[tuple[str, str | float]] = []
-    for name in ACQUISITION_TEXT:
+    for name in KEPT_TEXT:
         text = allowed(name, elements.text(name))
         facts += [] if text is None else [(name, text)]
-    for name in ACQUISITION_NUMBERS:
+    for name in KEPT_NUMBERS:
         try:
             numbers = [allowed_number(name, number) for number in elements.numbers(name, 1)]
         except SourceError:

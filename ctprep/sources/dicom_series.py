@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ctprep.sources.dicom import check_stack
+from ctprep.sources.dicom_file import Fault
 from ctprep.sources.dicom_header import TIMES, Header
 from ctprep.sources.dicom_position import SAME_PLACE_MM, affine_ras, along_normal
 from ctprep.sources.files import SourceFile
@@ -16,8 +17,6 @@ SAME_COSINE = 2e-3
 """How far the cosines of one plane may differ: writers round them, some to three digits."""
 SAME_SPACING = 1e-3
 """Share by which the pixel spacing of one plane may differ."""
-
-
 BY = {"mixed-kernels": "kernel", "time-points": "time", "duplicate-position": "folder"}
 """What images are parted by where they have this fault."""
 
@@ -35,6 +34,16 @@ class _Part:
     verdicts: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Stack:
+    """A part that has been checked: its slices in order, what was mended, and what is wrong."""
+
+    part: _Part
+    slices: tuple[Header, ...]
+    mends: tuple[str, ...]
+    fault: Fault | None
+
+
 def find_series(
     headers: Sequence[Header], *, owns_folder: bool, tolerant: bool
 ) -> Iterator[Found | Refused]:
@@ -50,15 +59,14 @@ def find_series(
     """
     ordered = sorted(headers, key=lambda header: header.place)
     parts = [part for owner in _by_owner(ordered) for part in _by_geometry(owner)]
-    if tolerant:
-        parts = [piece for part in parts for piece in _split(part)]
+    stacks = [stack for part in parts for stack in _check(part, tolerant=tolerant)]
     met: dict[str, int] = defaultdict(int)
-    for part in parts:
-        first = part.headers[0].file
-        name = first.folder if owns_folder and len(parts) == 1 else first.name
+    for stack in stacks:
+        first = stack.part.headers[0].file
+        name = first.folder if owns_folder and len(stacks) == 1 else first.name
         met[name] += 1
         # One multi-frame file may hold several stacks.
-        yield from _check(part, name if met[name] == 1 else f"{name}#{met[name]}", tolerant)
+        yield from _outcomes(stack, name if met[name] == 1 else f"{name}#{met[name]}")
 
 
 def _by_owner(headers: Sequence[Header]) -> list[_Part]:
@@ -117,25 +125,28 @@ def _geometry(header: Header) -> str:
     return f"{cosines}|{header.shape[0]}x{header.shape[1]}|{spacing}"
 
 
-def _split(part: _Part) -> list[_Part]:
-    """Part images of several kernels or points in time, as often as that is the fault."""
-    _, _, fault = check_stack(part.headers, tolerant=True)
-    groups: dict[str, list[Header]] = {}
-    if fault is not None and fault.verdict == "mixed-kernels":
-        groups = _group(part.headers, lambda header: header.kernel)
-    elif fault is not None and fault.verdict == "time-points":
-        groups = _by_time(part.headers)
-    elif fault is not None and fault.verdict == "duplicate-position":
-        groups = _apart(_group(part.headers, lambda header: header.file.folder))
+def _check(part: _Part, *, tolerant: bool) -> list[_Stack]:
+    """Check a part; tolerantly, part it by what its fault is, as often as that helps."""
+    slices, mends, fault = check_stack(part.headers, tolerant=tolerant)
+    groups = _groups(part.headers, fault) if tolerant and fault is not None else {}
     if fault is None or len(groups) < 2:
-        return [part]
-    what = BY[fault.verdict]
-    mend = f"parted {len(groups)} volumes of one series by their {what}"
+        return [_Stack(part, slices, mends, fault)]
+    mend = f"parted {len(groups)} volumes of one series by their {BY[fault.verdict]}"
     pieces = [
         _Part(tuple(group), (*part.key, key), (*part.mends, mend), part.verdicts)
         for key, group in groups.items()
     ]
-    return [small for piece in pieces for small in _split(piece)]
+    return [stack for piece in pieces for stack in _check(piece, tolerant=True)]
+
+
+def _groups(headers: Sequence[Header], fault: Fault) -> dict[str, list[Header]]:
+    if fault.verdict == "mixed-kernels":
+        return _group(headers, lambda header: header.kernel)
+    if fault.verdict == "time-points":
+        return _by_time(headers)
+    if fault.verdict == "duplicate-position":
+        return _apart(_group(headers, lambda header: header.file.folder))
+    return {}
 
 
 def _group(headers: Sequence[Header], tell: Callable[[Header], str]) -> dict[str, list[Header]]:
@@ -164,8 +175,8 @@ def _places(headers: Sequence[Header]) -> int:
     return len({round(along_normal(header) / SAME_PLACE_MM) for header in headers})
 
 
-def _check(part: _Part, name: str, tolerant: bool) -> Iterator[Found | Refused]:
-    slices, mends, fault = check_stack(part.headers, tolerant=tolerant)
+def _outcomes(stack: _Stack, name: str) -> Iterator[Found | Refused]:
+    part, slices, fault = stack.part, stack.slices, stack.fault
     files = _files(part.headers)
     if fault is not None:
         folders = len({file.folder for file in files})
@@ -185,7 +196,7 @@ def _check(part: _Part, name: str, tolerant: bool) -> Iterator[Found | Refused]:
         peak_bytes=peak_bytes(
             len(slices) * rows * columns, 2 if all(h.fits_int16 for h in slices) else 4
         ),
-        mends=(*part.mends, *mends),
+        mends=(*part.mends, *stack.mends),
         verdicts=part.verdicts,
         frames=tuple((where[header.file], header.frame) for header in slices),
         geometry=geometry_of((len(slices), rows, columns), affine_ras(slices)),

@@ -15,12 +15,11 @@ from nibabel.nifti2 import Nifti2Header
 from nibabel.spatialimages import HeaderDataError
 
 from ctprep.geometry import check_spacing
+from ctprep.sources.archives import MAX_DEFLATE_RATIO
 from ctprep.sources.files import SourceFile
 from ctprep.store.errors import NotFiniteError, SourceError
 
 GZIP_MAGIC = b"\x1f\x8b"
-MAX_RATIO = 1032
-"""What deflate can gain at most; a header that promises more is wrong (zlib, technical details)."""
 MAX_MM = 1e9
 KINDS: dict[int, tuple[Any, bytes]] = {348: (Nifti1Header, b"n+1"), 540: (Nifti2Header, b"n+2")}
 """By the size that a header states first; the magic is that of a single file."""
@@ -125,7 +124,7 @@ def _check_size(file: SourceFile, promised: int) -> None:
         packed = stream.read(2) == GZIP_MAGIC
     size = file.size
     # Before memory is asked for: a header can promise anything.
-    possible = size * MAX_RATIO if packed else size
+    possible = size * MAX_DEFLATE_RATIO if packed else size
     if possible < promised:
         what = f"the file ends early: {promised} bytes are promised, at most {possible} are there"
         raise damaged(what, "truncated")

@@ -12,8 +12,8 @@ from jaxtyping import Shaped
 from numpy.lib import format as npy
 
 from ctprep.hu import decide_hu
+from ctprep.sources.archives import MAX_DEFLATE_RATIO
 from ctprep.sources.files import SourceFile
-from ctprep.sources.nifti_header import MAX_RATIO
 from ctprep.sources.original import geometry_of, peak_bytes, read_of_file
 from ctprep.sources.source import Found, Read
 from ctprep.store.errors import SourceError
@@ -108,7 +108,9 @@ def _header(file: SourceFile) -> tuple[tuple[int, ...], np.dtype]:
 
 def _check_size(info: zipfile.ZipInfo, file: SourceFile, promised: int) -> None:
     """Compare what is promised with what can be there, before memory is asked for."""
-    ratio = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: MAX_RATIO}.get(info.compress_type, 0)
+    ratio = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: MAX_DEFLATE_RATIO}.get(
+        info.compress_type, 0
+    )
     possible = min(info.compress_size, file.size) * ratio
     if promised != info.file_size or promised > possible:
         raise _damaged()

@@ -8,14 +8,14 @@ from typing import Literal
 
 import numpy as np
 
-from ctprep.engine import Item, run
+from ctprep.engine import PROCESS_BYTES, Item, VolumeJob, run
 from ctprep.store.commit import PARTIAL, leftovers
 from ctprep.store.errors import StoreError
-from ctprep.store.layout import CATALOG, DTYPE, METADATA, check_scan_id, is_unaltered
+from ctprep.store.layout import CATALOG, DTYPE, METADATA, is_scan_id, is_unaltered
 from ctprep.store.store import VolumeStore
 from ctprep.verify.catalog import CatalogVerdict, find_catalog_faults
 from ctprep.verify.repair import Repairs, command_to_make
-from ctprep.verify.volume import PROCESS_BYTES, BrokenVerdict, VerifyJob, verify_volume
+from ctprep.verify.volume import BrokenVerdict, verify_volume
 
 Verdict = (
     Literal["sound", "leftover", "unknown", "empty", "store-altered", "not-verified"]
@@ -115,7 +115,7 @@ def _find_in_folders(
     voxels = int(np.prod(store.attributes.grid.shape))
     # The shard, the same put together again, and room for one decoded chunk.
     peak_bytes = PROCESS_BYTES + 3 * voxels * DTYPE[store.attributes.kind].itemsize
-    jobs = (VerifyJob(scan_id, peak_bytes) for scan_id in store.scan_ids())
+    jobs = (VolumeJob(scan_id, peak_bytes) for scan_id in store.scan_ids())
     work = partial(verify_volume, store=store.path)
     for item in run(work, jobs, workers=workers, scheduler=scheduler):
         yield _finding(store, item)
@@ -150,20 +150,12 @@ def _strays(store: VolumeStore) -> Iterator[Finding]:
             continue
         if entry.is_dir() and not any(path.is_file() for path in entry.rglob("*")):
             yield Finding(None, "empty", entry.name, "remove the empty folder")
-        elif entry.is_dir() and _is_scan_id(entry.name):
+        elif entry.is_dir() and is_scan_id(entry.name):
             mend = f"move it away with `ctprep verify --repair`, then {command_to_make(store)}"
             yield Finding(entry.name, "damaged", f"its {METADATA} is missing", mend)
         else:
             mend = "move it out of the store, as --repair does"
             yield Finding(None, "unknown", entry.name, mend)
-
-
-def _is_scan_id(name: str) -> bool:
-    try:
-        check_scan_id(name)
-    except StoreError:
-        return False
-    return True
 
 
 def _repaired(findings: Iterator[Finding], repairs: Repairs, workers: int) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from ctprep.engine import Item
+from ctprep.engine import Item, VolumeJob
 from ctprep.orientation import axis_codes
 from ctprep.store.attributes import VolumeAttributes
 from ctprep.store.chunks import decode_chunk
@@ -33,8 +33,6 @@ from ctprep.store.store import REPLACED_WAIT_S, VolumeStore
 BrokenVerdict = Literal["damaged", "altered", "mismatched", "unknown-file", "unchecked"]
 _WORST_FIRST: tuple[BrokenVerdict, ...] = get_args(BrokenVerdict)
 FILES = (METADATA, f"{ARRAY}/{METADATA}", f"{ARRAY}/{SHARD}")
-PROCESS_BYTES = 200 * 2**20
-"""What a worker needs before it holds any voxel."""
 
 
 @dataclass(frozen=True)
@@ -45,20 +43,7 @@ class Fault:
     what: str
 
 
-@dataclass(frozen=True)
-class VerifyJob:
-    """One volume of a store."""
-
-    scan_id: str
-    peak_bytes: int
-
-    @property
-    def name(self) -> str:
-        """The volume, by its scan id."""
-        return self.scan_id
-
-
-def verify_volume(job: VerifyJob, store: Path) -> Item:
+def verify_volume(job: VolumeJob, store: Path) -> Item:
     """Verify one volume, as a worker does it.
 
     Args:

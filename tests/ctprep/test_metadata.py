@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from ctprep import metadata
 from ctprep.dataset import load_dataset
-from ctprep.metadata import FACTS_NUMBERS, FACTS_TEXT, read_metadata
+from ctprep.metadata import read_metadata
 from ctprep.sources import dicom_header
 from ctprep.store.errors import TableError
 from ctprep.store.manifest import load_manifest
@@ -39,9 +40,14 @@ def test_a_row_gives_rescale_spacing_and_allowed_facts(tmp_path: Path) -> None:
 
 
 def test_the_facts_are_those_that_are_kept_of_dicom() -> None:
-    """One allow-list, written twice, since tables need no DICOM library."""
-    assert set(FACTS_TEXT) == set(dicom_header.ACQUISITION_TEXT)
-    assert set(FACTS_NUMBERS) == set(dicom_header.ACQUISITION_NUMBERS)
+    """One allow-list, and exactly this: what is added to it is added to every store."""
+    assert set(metadata.KEPT_TEXT) == set(dicom_header.KEPT_TEXT) == {
+        "ConvolutionKernel", "Manufacturer", "ManufacturerModelName", "PatientPosition",
+        "FilterType",
+    }  # fmt: skip
+    assert set(metadata.KEPT_NUMBERS) == set(dicom_header.KEPT_NUMBERS) == {
+        "KVP", "SliceThickness", "XRayTubeCurrent", "SpiralPitchFactor",
+    }  # fmt: skip
 
 
 def test_empty_cells_are_unknown(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ A step is a file opened for writing, or anything made, renamed, linked or remove
 of the store. Python's audit hooks tell of each before it happens; there the process is killed, or
 the step fails. A process of its own, because hooks cannot be taken back and because it forks:
 
-    python steps.py WORKDIR VERB ACTION STRIDE
+    python -m tests.faults.steps WORKDIR VERB ACTION STRIDE
 
 prints a line of JSON a disturbed step.
 """
@@ -19,31 +19,17 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
-
 from ctprep.compress import compress_store
 from ctprep.ingest import ingest
 from ctprep.store.attributes import Grid
 from ctprep.store.errors import PlaceError
 from ctprep.verify.verify import verify_store
+from tests.faults.scans import HALFWAY, write_scans
 
 GRID = Grid(name="tiny", spacing_mm=(4.0, 4.0, 4.0), shape=(16, 24, 24))
+SHAPE = (40, 60, 60)
 EVENTS = {"open", "os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir"}
-HALFWAY = {"sound", "leftover", "no-catalog", "unlisted", "stale", "missing"}
-"""What may be found in a store that is not finished: nothing damaged, nothing unknown."""
 DONE, REFUSED_BY_DISK, FAILED, BROKEN = 0, 10, 11, 12
-
-
-def write_scans(folder: Path, seed: int, count: int = 2) -> None:
-    """Write crude chests in the layout of RAD-ChestCT."""
-    folder.mkdir(parents=True)
-    for number in range(count):
-        rng = np.random.default_rng([seed, number])
-        hu = np.full((40, 60, 60), -1000)
-        hu[:, 6:-6, 6:-6] = 40
-        hu[:, 18:-18, 15:-15] = -850
-        hu += rng.integers(-20, 21, hu.shape)
-        np.savez_compressed(folder / f"scan-{number}.npz", ct=hu.astype(np.int16))
 
 
 def make(verb: str, work: Path, folder: Path) -> None:
@@ -160,8 +146,8 @@ def prepare(work: Path, name: str, newer: str) -> int:
 def main() -> None:
     """Print what became of each disturbed step."""
     work, verb, action, stride = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
-    write_scans(work / "newer", 0)
-    write_scans(work / "older-source", 1)
+    write_scans(work / "newer", 0, count=2, shape=SHAPE)
+    write_scans(work / "older-source", 1, count=2, shape=SHAPE)
     # Forked as well: threads that a library starts here would be missing in later children.
     in_child(lambda: prepare(work, "clean", "newer"))
     in_child(lambda: prepare(work, "older", "older-source"))

@@ -21,10 +21,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ctprep.store.errors import StoreError
 from ctprep.verify.verify import verify_store
+from tests.faults.scans import HALFWAY, write_scans
 
 SCANS = 6
 KEY = "0123456789abcdef\n"
@@ -32,20 +31,6 @@ GRID = 'name = "tiny"\nspacing_mm = [4.0, 4.0, 4.0]\nshape = [16, 24, 24]\n'
 COMMAND = [sys.executable, "-c", "from cli.ctprep import main; main()"]
 WORKER_MARK = b"spawn_main"
 LONGEST_WAIT_S = 120
-HALFWAY = {"sound", "leftover", "no-catalog", "unlisted", "stale", "missing"}
-"""What may be found in a store after a kill: nothing damaged, nothing unknown."""
-
-
-def write_scans(folder: Path, seed: int) -> None:
-    """Write crude chests in the layout of RAD-ChestCT, which no imaging library has to write."""
-    folder.mkdir(parents=True)
-    for number in range(SCANS):
-        rng = np.random.default_rng([seed, number])
-        hu = np.full((60, 100, 100), -1000)
-        hu[:, 12:-12, 10:-10] = 40
-        hu[:, 30:-30, 25:-25] = -850
-        hu += rng.integers(-20, 21, hu.shape)
-        np.savez_compressed(folder / f"scan-{number}.npz", ct=hu.astype(np.int16))
 
 
 @dataclass(frozen=True)
@@ -159,7 +144,7 @@ def make_inputs(folder: Path) -> None:
     """Make the source, and the stores of unbroken runs on it and on an older source."""
     for age, seed in (("older", 1), ("newer", 0)):
         inputs = folder / age
-        write_scans(inputs / "source", seed)
+        write_scans(inputs / "source", seed, count=SCANS, shape=(60, 100, 100))
         (inputs / "grid.toml").write_text(GRID)
         (inputs / "key").write_text(KEY)
         for verb in ("ingest", "compress"):

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-STEPS = Path(__file__).with_name("steps.py")
+ROOT = Path(__file__).parents[2]
 REFUSED_BY_DISK = 10
 
 
 def sweep(work: Path, verb: str, action: str, stride: int) -> list[dict]:
     """Disturb every so many steps; the last row is of a run that had no more of them."""
-    command = [sys.executable, str(STEPS), str(work), verb, action, str(stride)]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "tests.faults.steps", str(work), verb, action, str(stride)]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert told.returncode == 0, told.stderr
     rows = [json.loads(line) for line in told.stdout.splitlines()]
     assert rows, told.stderr

@@ -7,8 +7,7 @@ import pytest
 
 from ctprep.compress import compress_store
 from ctprep.ingest import ingest
-
-KEY = b"0123456789abcdef"
+from tests.ctprep.verify.damage import KEY
 
 
 @pytest.fixture(scope="module")

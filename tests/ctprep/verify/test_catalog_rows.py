@@ -9,18 +9,7 @@ from hypothesis import strategies as st
 
 from ctprep.store.catalog import CATALOG_SCHEMA
 from ctprep.verify.verify import verify_store
-
-
-def flip(path: Path, offset: int = 0, mask: int = 1) -> None:
-    """Change bits of one byte."""
-    content = bytearray(path.read_bytes())
-    content[offset % len(content)] ^= mask
-    path.write_bytes(content)
-
-
-def verdicts(findings) -> dict[str | None, str]:
-    """Verdict by scan id of all that is not sound."""
-    return {f.scan_id: f.verdict for f in findings if f.verdict != "sound"}
+from tests.ctprep.verify.damage import flip, verdicts
 
 
 def change_catalog(store: Path, change) -> None:

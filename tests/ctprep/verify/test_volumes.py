@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,30 +18,7 @@ from ctprep.store.shard import checksum, join_chunks
 from ctprep.store.store import VolumeStore
 from ctprep.verify.verify import Finding, verify_store
 from ctprep.verify.volume import FILES, find_faults
-
-KEY = b"0123456789abcdef"
-SHARD = "0/c/0/0/0"
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def flip(path: Path, offset: int = 0, mask: int = 1) -> None:
-    """Change bits of one byte."""
-    content = bytearray(path.read_bytes())
-    content[offset % len(content)] ^= mask
-    path.write_bytes(content)
-
-
-def verdicts(findings) -> dict[str | None, str]:
-    """Verdict by scan id of all that is not sound."""
-    return {f.scan_id: f.verdict for f in findings if f.verdict != "sound"}
+from tests.ctprep.verify.damage import KEY, SHARD, files_of, flip, verdicts
 
 
 @pytest.mark.parametrize("name", ["hifi.zarr", "jpeg.zarr"])
