@@ -79,7 +79,7 @@ def remove_folder(store: Path, name: str) -> None:
 
 def clean(store: Path) -> None:
     """Remove what writers have left that are gone, and put back what they had moved aside."""
-    for folder in sorted((store / PARTIAL).glob("*")):
+    for folder in _unfinished(store):
         name, _, state = folder.name.rsplit("~", 2) if folder.name.count("~") == 2 else ("", "", "")
         if state == _OLD:
             # Killed between two renames: the old folder is whole, and none has taken its place.
@@ -100,7 +100,7 @@ def leftovers(store: Path) -> Iterator[tuple[Path, bool]]:
 
     Nothing is changed. What a living writer holds is left out.
     """
-    for folder in sorted((store / PARTIAL).glob("*")):
+    for folder in _unfinished(store):
         name, _, state = folder.name.rsplit("~", 2) if folder.name.count("~") == 2 else ("", "", "")
         with suppress(OSError):
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -109,6 +109,13 @@ def leftovers(store: Path) -> Iterator[tuple[Path, bool]]:
                 yield folder, state == _OLD and not (store / name).exists()
             finally:
                 os.close(lock)
+
+
+def _unfinished(store: Path) -> list[Path]:
+    # Not `glob`, which fails where another writer drops the empty folder as it is looked into.
+    with suppress(FileNotFoundError):
+        return sorted((store / PARTIAL).iterdir())
+    return []
 
 
 def create_file(path: Path, data: bytes) -> bool:

@@ -157,7 +157,8 @@ def test_workers_come_late_die_and_are_replaced(
     found = {}
     for item in items:
         found[item.name] = item
-        if len(found) == 3:
+        # What else its batch had done may have died untold, and is then done again.
+        if item.name == "deadly":
             cluster.add_worker("--no-nanny")
 
     assert {name: item.verdict or item.status for name, item in found.items()} == {
