@@ -157,8 +157,15 @@ def read_dataset(stream: BufferedIOBase, **options: Any) -> Dataset | None:  # n
             dataset: Dataset = pydicom.dcmread(stream, force=True, **options)
             known = any(tag in dataset for tag in ("SOPClassUID", "Modality", "Rows"))
             dataset = _completed(dataset)
-        except (SourceError, OSError, MemoryError):
+        except (SourceError, OSError):
             raise
+        except MemoryError as error:
+            # A length in the file is asked for whole, however little of it is there.
+            raise SourceError(
+                "an element claims more memory than there is",
+                verdict="bad-header",
+                mend="export the series again from its archive",
+            ) from error
         except Exception:  # the parser meets random bytes, and fails in many ways
             return None
     return dataset if known else None

@@ -40,8 +40,10 @@ def read_voxels(file: SourceFile, header: NiftiHeader) -> Shaped[np.ndarray, "z 
         return stored
     wide = np.float64 if stored.dtype == np.float64 else np.float32
     scaled = np.empty(stored.shape, wide)
-    for plane, values in zip(scaled, stored, strict=True):
-        plane[...] = values * np.float64(header.slope) + header.intercept
+    # What overflows is infinite, and is refused for that.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for plane, values in zip(scaled, stored, strict=True):
+            plane[...] = values * np.float64(header.slope) + header.intercept
     return scaled
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ctprep.fingerprints import fingerprint_files
 from ctprep.ingest_volume import Job, Settings, ingest_volume
+from ctprep.native import NativeJpeg
 from ctprep.roster import Identity
 from ctprep.sources.discover import discover
 from ctprep.sources.source import Refused
@@ -33,18 +34,21 @@ class Bench:
         self._source = folder / "source"
         self._stores = {kind: make_store(folder / f"{kind}.zarr", kind) for kind in KINDS}
         self._target = make_store(folder / "target.zarr", "hifi").place
+        self._pictures = make_store(folder / "pictures.zarr", "jpeg").place
 
-    def ingest(self, files: Mapping[str, bytes]) -> Outcome:
+    def ingest(self, files: Mapping[str, bytes], *, pictures: bool = False) -> Outcome:
         """Find, read and store what lies in a folder.
 
         Args:
             files: content by name.
+            pictures: into a JPEG store, as stacks of pictures need it.
         """
         shutil.rmtree(self._source, ignore_errors=True)
         self._source.mkdir()
         for name, content in files.items():
             (self._source / name).write_bytes(content)
-        settings = Settings(self._target, GRID, "auto", (-1024, 3071), tolerant=False)
+        store, native = (self._pictures, NativeJpeg()) if pictures else (self._target, None)
+        settings = Settings(store, GRID, "auto", (-1024, 3071), tolerant=False, native=native)
         identity = Identity("scan", "patient")
         verdicts = []
         for entry in discover(self._source):

@@ -5,6 +5,7 @@ import io
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import nibabel
@@ -53,18 +54,30 @@ def npy_array(array: np.ndarray, *, allow_pickle: bool = False) -> bytes:
 
 def zipped(content: bytes, *, packed: bool = True, name: str = "ct.npy") -> bytes:
     """Put content into a zip archive, as its one member."""
+    return zip_of({name: content}, packed=packed)
+
+
+def zip_of(files: Mapping[str, bytes], *, packed: bool = True) -> bytes:
+    """Put files into a zip archive."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         kind = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
-        archive.writestr(zipfile.ZipInfo(name, EPOCH), content, kind)
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name, EPOCH), content, kind)
     return buffer.getvalue()
 
 
 def tarred(content: bytes, *, name: str = "scan.nii") -> bytes:
     """Put content into a tar archive, as its one member."""
+    return tar_of({name: content})
+
+
+def tar_of(files: Mapping[str, bytes]) -> bytes:
+    """Put files into a tar archive."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        member = tarfile.TarInfo(name)
-        member.size = len(content)
-        archive.addfile(member, io.BytesIO(content))
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
     return buffer.getvalue()

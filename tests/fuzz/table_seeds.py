@@ -7,6 +7,10 @@ import pyarrow.parquet as pq
 
 from ctprep.store.tables import REPORT_SCHEMA
 
+METADATA = b"""VolumeName,RescaleSlope,RescaleIntercept,XYSpacing,ZSpacing,Manufacturer
+valid_1_a_1.nii.gz,1,-1024,"[0.68, 0.68]",1.5,Siemens
+valid_2_a_1.nii.gz,,,"[0.7, 0.7]",1,
+"""
 SCANS = b"""scan_id,patient_id,split,path,study_id,format
 scan_1,p1,train,a/scan_1.nii.gz,s1,nifti
 scan_2,p2,tune,"a/scan,2.nii.gz",,

@@ -16,12 +16,13 @@ import numpy as np
 import pydicom
 from pydicom.encaps import encapsulate, generate_frames
 
+from ctprep.metadata import read_metadata
 from ctprep.store.attributes import Kind
 from ctprep.store.grids import load_grid
 from ctprep.store.manifest import read_manifest
 from ctprep.store.shard import join_chunks, split_chunks
 from ctprep.store.tables import read_labels, read_raw_reports, read_reports, read_scans
-from tests.fuzz import dicom_seeds, file_seeds, store_seeds, table_seeds
+from tests.fuzz import dicom_seeds, file_seeds, picture_seeds, store_seeds, table_seeds
 from tests.fuzz.bench import Bench, Outcome
 from tests.fuzz.chest import chest_hu
 from tests.fuzz.mutations import mutate, mutate_dicom, mutate_json
@@ -95,10 +96,15 @@ BYTES = mutated_by(mutate)
 JSON = mutated_by(mutate, mutate_json, mutate_json)
 
 
+def _pair(content: bytes) -> dict[str, bytes]:
+    """Put beside a slice the one above it: alone it would be no volume."""
+    second = content.replace(dicom_seeds.FIRST_Z, dicom_seeds.SECOND_Z)
+    return {"0.dcm": content, "1.dcm": second}
+
+
 def _series(content: bytes, bench: Bench) -> Outcome:
     """Read a series of two slices with the same mutations."""
-    second = content.replace(dicom_seeds.FIRST_Z, dicom_seeds.SECOND_Z)
-    return bench.ingest({"0.dcm": content, "1.dcm": second})
+    return bench.ingest(_pair(content))
 
 
 def _deflated_series(content: bytes, bench: Bench) -> Outcome:
@@ -216,8 +222,34 @@ def _file_targets() -> list[Target]:
         _file("npz-deflated:scan.npz", npy, file_seeds.zipped),
         _file("npz-pickle:scan.npz", _pickled, file_seeds.zipped),
         _file("zip-of-nifti:scans.zip", nifti, member),
-        _file("zip-of-dicom:scans.zip", _EXPLICIT, partial(file_seeds.zipped, name="1.dcm")),
+        _file("zip-of-dicom:scans.zip", _EXPLICIT, lambda one: file_seeds.zip_of(_pair(one))),
         _file("tar-of-nifti:scans.tar", nifti, file_seeds.tarred),
+        _file(
+            "tgz-of-dicom:scans.tar.gz",
+            _EXPLICIT,
+            lambda one: file_seeds.gzipped(file_seeds.tar_of(_pair(one))),
+        ),
+    ]
+
+
+def _picture_targets() -> list[Target]:
+    def stack_of(suffix: str, content: bytes, bench: Bench) -> Outcome:
+        return bench.ingest(picture_seeds.stack(suffix, content), pictures=True)
+
+    def placed_by(content: bytes, bench: Bench) -> Outcome:
+        return bench.ingest(picture_seeds.stack(".png", sidecar=content), pictures=True)
+
+    return [
+        *(
+            Target(
+                f"picture{suffix}".replace(".", "-"),
+                partial(picture_seeds.picture, suffix),
+                BYTES,
+                partial(stack_of, suffix),
+            )
+            for suffix in (".png", ".jpg")
+        ),
+        Target("picture-sidecar", lambda: picture_seeds.SIDECAR, JSON, placed_by),
     ]
 
 
@@ -283,6 +315,7 @@ def _table_targets() -> list[Target]:
         ),
         _table_target("reports-parquet", "f.parquet", table_seeds.reports_parquet, read_reports),
         _table_target("manifest-toml", "input.toml", lambda: table_seeds.MANIFEST, read_manifest),
+        _table_target("metadata-csv", "metadata.csv", lambda: table_seeds.METADATA, read_metadata),
         _table_target(
             "grid-toml", "grid.toml", lambda: table_seeds.GRID, lambda path: load_grid(str(path))
         ),
@@ -294,6 +327,7 @@ TARGETS: dict[str, Target] = {
     for target in (
         *_dicom_targets(),
         *_file_targets(),
+        *_picture_targets(),
         _store_target("jpeg-shard", "jpeg", store_seeds.SHARD),
         _store_target("hifi-shard", "hifi", store_seeds.SHARD),
         _store_target("array-json", "jpeg", store_seeds.ARRAY),

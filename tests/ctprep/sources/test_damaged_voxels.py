@@ -131,6 +131,7 @@ def test_a_file_without_geometry_is_refused(
     ("offset", "content", "verdict"),
     [
         (112, np.float32(np.inf).tobytes(), "not-finite"),  # scl_slope
+        (112, np.float32(3e38).tobytes(), "not-finite"),  # beyond a float32, once applied
         (70, np.int16(128).tobytes(), "not-a-volume"),  # datatype: RGB
         (70, np.int16(77).tobytes(), "unreadable"),  # datatype: none
         (108, np.float32(8).tobytes(), "unreadable"),  # vox_offset: within the header

@@ -238,6 +238,21 @@ def test_a_header_that_cannot_be_understood(series: Path, broken: bytes) -> None
     assert [len(scan.paths) for scan in found] == [SLICES - 1]
 
 
+def test_an_element_that_claims_more_than_all_memory(series: Path, monkeypatch) -> None:
+    """The library asks for it whole, and fails where memory is limited: a verdict, no end."""
+    read = pydicom.dcmread
+
+    def limited(stream, **options):
+        if "005" in stream.name:
+            raise MemoryError
+        return read(stream, **options)
+
+    monkeypatch.setattr(pydicom, "dcmread", limited)
+
+    found, refused = _outcomes(series)
+    assert (found, sorted(refused)) == ([], ["bad-header", "missing-slice"])
+
+
 def test_a_rescale_by_zero(series: Path) -> None:
     """It would make every voxel the same."""
 
