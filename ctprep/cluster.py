@@ -3,17 +3,16 @@
 import asyncio
 import logging
 import os
-import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import metadata
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctprep.engine import MEMORY_SHARE
+from ctprep.interrupts import interrupts_held
 from ctprep.store.errors import ClusterError
 from ctprep.versions import installed_versions
 
@@ -209,12 +208,9 @@ def connect(workers: int, scheduler: str | None, budget_bytes: int) -> Iterator[
 def _started(workers: int, budget_bytes: int, scratch: str) -> Iterator["LocalCluster"]:
     from distributed import LocalCluster
 
-    # Before the signal is blocked, since starting it later would unblock it.
-    resource_tracker.ensure_running()
-    # The loop's thread and all workers inherit it, so that an interrupt never meets one that is
-    # still importing; ours comes late, when there is something to close.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with ExitStack() as held:
+        # The loop's thread and all workers inherit it; it ends when there is something to close.
+        held.enter_context(interrupts_held())
         cluster = LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=workers,
             threads_per_worker=1,
@@ -227,12 +223,9 @@ def _started(workers: int, budget_bytes: int, scratch: str) -> Iterator["LocalCl
             silence_logs=logging.CRITICAL,
             preload=[IGNORE_INTERRUPT],
         )
-    except BaseException:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        raise
-    with cluster:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        yield cluster
+        with cluster:
+            held.close()
+            yield cluster
 
 
 def _client(scheduler: str) -> "Client":

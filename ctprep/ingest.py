@@ -118,7 +118,8 @@ def check_places(source: Path, store: Place) -> None:
         raise SourceError(
             "there is no such source",
             verdict="absent",
-            mend="check the path: a source is a folder or a file on this machine",
+            mend="check the path: a source is a folder or a file on this machine; what lies in a "
+            "bucket is copied here before",
             where=source.name,
         )
     if (source / METADATA).is_file():

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from ctprep.interrupts import interrupts_held
 from ctprep.phantom.dicom import write_series
 from ctprep.phantom.nifti import write_nifti
 from ctprep.phantom.npz import NPZ_SPACING_MM, write_npz
@@ -137,7 +138,9 @@ def write_corpus(
         yield from map(write, plan)
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(write, plan)
+        with interrupts_held():
+            written = pool.map(write, plan)
+        yield from written
 
 
 def write_scan(scans: Path, scan: PhantomScan, *, seed: int, size: Size) -> str:
