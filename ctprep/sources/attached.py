@@ -84,7 +84,8 @@ def check_header(path: Path) -> None:
             return
         file.seek(0)
         fields = dict(_strict_fields(file))
-    axes, lengths = fields.get("NDims", ""), fields.get("DimSize", "").split()
+    # By spaces alone, as the library does: Python's own idea of a space holds bytes above 127.
+    axes, lengths = fields.get("NDims", ""), re.split("[ \t]+", fields.get("DimSize", ""))
     lengths.append(fields.get("CompressedDataSize", "1"))
     counted = axes.isdecimal() and len(lengths) == int(axes) + 1 and all(map(_is_count, lengths))
     if not (counted and fields.get("ElementType") in META_TYPES and "ElementDataFile" in fields):
@@ -170,12 +171,13 @@ def _check_geometry(fields: Fields, *, nrrd: bool) -> None:
 
 def _payload(file: BufferedIOBase, fields: Fields, nbytes: int) -> Iterator[bytes]:
     encoding = fields.get("encoding", "").lower()
+    binary = fields.get("binarydata", "").lower() == "true"
     if encoding in ("gzip", "gz"):
         yield from _up_to(unpacker(file), nbytes)
-    elif fields.get("compresseddata", "").lower() == "true":
+    elif binary and fields.get("compresseddata", "").lower() == "true":
         _check_packed_size(file, fields)
         yield from _unpack_zlib(file, nbytes)
-    elif encoding == "raw" or fields.get("binarydata", "").lower() == "true":
+    elif binary or encoding == "raw":
         yield from _up_to(file, nbytes)
     else:
         raise SourceError(

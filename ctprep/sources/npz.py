@@ -1,6 +1,7 @@
 """NPZ in the layout of RAD-ChestCT: an array alone, its geometry fixed by the data set."""
 
 import math
+import warnings
 import zipfile
 import zlib
 from io import BufferedIOBase, BytesIO
@@ -92,7 +93,11 @@ def _header(file: SourceFile) -> tuple[tuple[int, ...], np.dtype]:
         ):
             version = npy.read_magic(member)
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, _, dtype = read(member)
+            with warnings.catch_warnings():
+                # numpy has Python parse the header, and Python warns of odd literals by printing.
+                warnings.simplefilter("ignore", SyntaxWarning)
+                warnings.simplefilter("ignore", DeprecationWarning)
+                shape, _, dtype = read(member)
             promised = member.tell() + math.prod(shape) * dtype.itemsize
             _check_size(archive.getinfo(member.name), file, promised)
             return shape, dtype

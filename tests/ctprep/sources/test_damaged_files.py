@@ -1,11 +1,14 @@
 """Damaged and foreign files are refused by name; none reads as a scan, none raises a traceback."""
 
 import gzip
+import io
+import warnings
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 
 from ctprep.sources.discover import discover
 from ctprep.sources.read import read
@@ -124,3 +127,45 @@ def test_an_empty_source_is_an_error(tmp_path: Path) -> None:
         list(discover(tmp_path))
 
     assert caught.value.verdict == "empty-source"
+
+
+@pytest.mark.parametrize(
+    ("name", "whole", "damaged"),
+    [
+        ("scan.mha", b"BinaryData = True", b"BinaryData = \xef\xbb\xbfue"),
+        ("scan.mha", b"DimSize = 20 18", b"DimSize = 20\xa018"),
+        ("scan.npz", b"'descr': '<i2'", b"'descr': 1or 2"),
+    ],
+)
+def test_no_library_prints_what_it_thinks_of_a_header(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    recwarn: pytest.WarningsRecorder,
+    name: str,
+    whole: bytes,
+    damaged: bytes,
+) -> None:
+    """It could quote a patient's name, and nobody knows which scan it is about."""
+    warnings.simplefilter("default")
+    path = tmp_path / name
+    content = _metaimage(tmp_path) if name == "scan.mha" else _npz()
+    assert whole in content
+    path.write_bytes(content.replace(whole, damaged))
+
+    assert _verdict(path) == "unreadable"
+    assert tuple(capfd.readouterr()) == ("", "")
+    assert not list(recwarn)
+
+
+def _metaimage(folder: Path) -> bytes:
+    path = folder / "whole.mha"
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(_hu()), path, useCompression=True)
+    content = path.read_bytes()
+    path.unlink()
+    return content
+
+
+def _npz() -> bytes:
+    file = io.BytesIO()
+    np.savez(file, ct=_hu())
+    return file.getvalue()
