@@ -13,8 +13,7 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import indexed_gzip
-
+from ctprep.sources.gzip_seek import SeekableGzip
 from ctprep.store.errors import SourceError
 
 Kind = Literal["zip", "tar", "tgz"]
@@ -25,7 +24,9 @@ MAX_MEMBER_BYTES = 16 * 2**30
 """More than any scan; a header that promises more is wrong or a bomb."""
 MAX_DEFLATE_RATIO = 1032
 """What deflate can gain at most; a header that promises more is wrong (zlib, technical details)."""
-OPEN_ARCHIVES = 4
+OPEN_ZIPS = 4
+OPEN_GZIPS = 2
+"""Each may take 40 MB; what falls out of the cache is closed once nobody reads from it."""
 ENCRYPTED = 0x1
 DamagedError = (
     zipfile.BadZipFile,
@@ -38,7 +39,6 @@ DamagedError = (
     ValueError,
     OverflowError,
     struct.error,
-    indexed_gzip.ZranError,
 )
 
 
@@ -87,7 +87,8 @@ def list_members(place: Path, kind: Kind) -> Iterator[tuple[Member, str]]:
         for member, reason, packed in listed:
             # A name may point out of the archive; it is never followed, and need not look so.
             parts = [part for part in member.name.split("/") if part not in ("", ".", "..")]
-            name = "/".join(parts)
+            # No path may hold a zero, and tables and reports take names for paths.
+            name = "/".join(parts).replace("\0", "")
             counts[name] = count = counts.get(name, 0) + 1
             name = name if count == 1 else f"{name}~{count}"
             too_large = "too-large" if member.size > _most_bytes(member, packed) else ""
@@ -167,7 +168,7 @@ def _open_zip(place: Path) -> zipfile.ZipFile:
 
 
 # The directory of a large archive takes a second to read, and every slice would ask for it.
-@lru_cache(OPEN_ARCHIVES)
+@lru_cache(OPEN_ZIPS)
 def _cached_zip(place: Path, _size: int, _mtime_ns: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(place)
 
@@ -179,11 +180,10 @@ def _open_tar(place: Path, kind: Kind) -> BufferedIOBase:
     return _cached_gzip(place, stat.st_size, stat.st_mtime_ns)
 
 
-# It keeps points to start unpacking from, so that a member costs no more than what lies before it.
-@lru_cache(OPEN_ARCHIVES)
+# It remembers where to go on unpacking, so that a member costs little of what lies before it.
+@lru_cache(OPEN_GZIPS)
 def _cached_gzip(place: Path, _size: int, _mtime_ns: int) -> BufferedIOBase:
-    opened: Any = indexed_gzip.IndexedGzipFile(str(place))
-    return cast(BufferedIOBase, opened)
+    return io.BufferedReader(SeekableGzip(place))
 
 
 class _Window(io.RawIOBase):
