@@ -79,8 +79,8 @@ def read_dicom(found: Found, *, hu_policy: str, tolerant: bool) -> Read:
     series = {series_of(header) for header in slices}
     is_same = (
         slices == found_slices
+        and all(f"{found.key}|".startswith(f"{one}|") for one in series)
         and len(series) == 1
-        and found.key.split("|")[0] in series
         and patient_of(slices) == found.patient_key
     )
     # Hours may lie between the two readings, and another patient's slice fits as well.
