@@ -11,6 +11,7 @@ from ctprep.engine import memory_budget
 from ctprep.orientation import axis_moves
 from ctprep.resample import plan_axis
 from ctprep.sources.discover import discover
+from ctprep.sources.paths import leads_somewhere
 from ctprep.sources.read import read
 from ctprep.sources.source import Found, Read, Refused
 from ctprep.store.attributes import STORED_ORIENTATION, Grid, OriginalGeometry, Triple
@@ -191,11 +192,11 @@ def check_there(source: Path) -> None:
     Raises:
         SourceError: names it.
     """
-    if not source.exists():
+    if not leads_somewhere(source):
         raise SourceError(
             "there is no such source or store",
             verdict="absent",
-            mend="check the path",
+            mend="check the path and its permissions",
             where=source.name,
         )
 

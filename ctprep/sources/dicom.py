@@ -157,6 +157,6 @@ def _same_image(first: Header, other: Header) -> bool:
         return False
     try:
         pixels = [decode_header(header) for header in (first, other)]
-    except SourceError:
+    except (SourceError, OSError):
         return False
     return np.array_equal(pixels[0], pixels[1])

@@ -1,6 +1,5 @@
 """Discover what lies in a folder: every file ends as part of one candidate, or refused."""
 
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path, PurePosixPath
@@ -13,8 +12,10 @@ from ctprep.sources.files import SourceFile
 from ctprep.sources.header_index import HeaderIndex
 from ctprep.sources.nifti import SUFFIXES, find_image
 from ctprep.sources.npz import find_npz
+from ctprep.sources.paths import is_folder
 from ctprep.sources.pictures import belongs_to_stack, find_stack
 from ctprep.sources.source import Found, Refused
+from ctprep.sources.walk import walk
 from ctprep.store.errors import SourceError
 
 START_BYTES = 360
@@ -35,8 +36,8 @@ def discover(
     """Find the candidate volumes of a source, reading headers only.
 
     Zip and tar archives are looked into, not unpacked. Single files come first, in the order of
-    their names, then stacks of pictures by their folders, then DICOM series in that of their
-    first files: the images of a series may lie anywhere, so all must have been seen.
+    `walk`, then stacks of pictures by their folders, then DICOM series in the order of the names
+    of their first files: the images of a series may lie anywhere, so all must have been seen.
 
     Args:
         source: a folder, or one file.
@@ -50,12 +51,15 @@ def discover(
         SourceError: the source is absent or holds no file.
     """
     source = source.absolute()
-    root = source if source.is_dir() else source.parent
+    root = source if is_folder(source) else source.parent
     empty = True
     stacks: dict[str, list[SourceFile]] = {}
     with closing(HeaderIndex()) as index:
-        for path in _files(source):
+        for path in walk(source, root):
             empty = False
+            if isinstance(path, Refused):
+                yield path
+                continue
             for outcome in _look(path, root, may_be_bare=may_be_bare):
                 if isinstance(outcome, Header):
                     index.add(outcome)
@@ -78,51 +82,13 @@ def discover(
         )
 
 
-def _files(source: Path) -> Iterator[Path]:
-    if source.is_file():
-        yield source
-        return
-    for folder, subfolders, files in os.walk(source, followlinks=False, onerror=_raise_unlisted):
-        subfolders.sort()
-        for name in sorted(files):
-            yield Path(folder) / name
-        for name in subfolders:
-            # Not walked, so told: it may lead out of the source, or in a circle.
-            if (Path(folder) / name).is_symlink():
-                yield Path(folder) / name
-
-
-def _raise_unlisted(error: OSError) -> None:
-    # The library would leave the folder out, and all that is in it.
-    raise SourceError(
-        f"a folder cannot be listed: {error.strerror}",
-        mend="check its permissions, or leave it out of the source",
-        where=Path(str(error.filename)).name,
-    ) from error
-
-
 def _look(path: Path, root: Path, *, may_be_bare: bool) -> Iterator[Outcome]:
     name = path.relative_to(root).as_posix()
-    refusal = _place_fault(path, root, name)
-    if refusal is not None:
-        yield refusal
-        return
     kind = archive_kind(name)
     if kind is not None:
         yield from _look_into(path, kind, name, may_be_bare=may_be_bare)
     else:
         yield from _accounted(SourceFile(name, path), may_be_bare=may_be_bare)
-
-
-def _place_fault(path: Path, root: Path, name: str) -> Refused | None:
-    # Folders are not walked through links, so only the file itself can lead elsewhere.
-    is_outside = path.is_symlink() and not path.resolve().is_relative_to(root.resolve())
-    if is_outside or path.is_dir():
-        what = "a link to another folder, or out of the source, is not followed"
-        return Refused(name, "link", what, "name the place it leads to as a source", 1)
-    if not path.is_file():
-        return Refused(name, "not-a-scan", "not a regular file", "nothing to do", 1)
-    return None
 
 
 def _look_into(path: Path, kind: Kind, name: str, *, may_be_bare: bool) -> Iterator[Outcome]:

@@ -1,7 +1,6 @@
 """The files of a source: on disk, or members of an archive that are read where they lie."""
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from ctprep.sources.archives import Member, open_member
+from ctprep.sources.paths import real_path
 from ctprep.store.errors import SourceError
 
 CHUNK = 1 << 20
@@ -44,7 +44,7 @@ class SourceFile:
     @property
     def location(self) -> Path:
         """Absolute path; that of a member goes on behind its archive, where no file is."""
-        resolved = Path(os.path.realpath(self.place))
+        resolved = real_path(self.place)
         return resolved if self.member is None else resolved / self.member.name
 
     @property

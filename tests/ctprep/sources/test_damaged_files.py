@@ -9,7 +9,7 @@ import pytest
 
 from ctprep.sources.discover import discover
 from ctprep.sources.read import read
-from ctprep.sources.source import Found, Refused
+from ctprep.sources.source import Refused
 from ctprep.store.errors import SourceError
 
 
@@ -97,25 +97,6 @@ def test_pickled_arrays_are_never_loaded(tmp_path: Path) -> None:
     np.savez(path, ct=np.array([[[{"a": 1}]]], dtype=object))
 
     assert _verdict(path) == "unreadable"
-
-
-def test_links_out_of_the_source_are_not_followed(tmp_path: Path) -> None:
-    """Neither files nor folders; both are told."""
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "scan.nii").write_bytes(_nifti())
-    source = tmp_path / "source"
-    source.mkdir()
-    (source / "file.nii").symlink_to(outside / "scan.nii")
-    (source / "folder").symlink_to(outside)
-
-    outcomes = list(discover(source))
-
-    assert [(o.name, o.verdict) for o in outcomes if isinstance(o, Refused)] == [
-        ("file.nii", "link"),
-        ("folder", "link"),
-    ]
-    assert not any(isinstance(o, Found) for o in outcomes)
 
 
 def test_an_empty_source_is_an_error(tmp_path: Path) -> None:
