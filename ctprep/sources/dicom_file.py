@@ -86,6 +86,9 @@ def _value_fault(header: Header) -> Fault | None:
     if header.is_lookup:
         mend = "export the series with RescaleSlope and RescaleIntercept"
         return Fault("modality-lut", "a lookup table takes the place of slope and intercept", mend)
+    if not 0 < header.bits_stored <= header.high_bit + 1 <= 8 * header.bytes_allocated:
+        what = "BitsAllocated, BitsStored and HighBit contradict each other"
+        return Fault("bad-header", what, "export the series again from its archive")
     rows, columns = header.shape
     pixels = rows * columns * header.frames * header.bytes_allocated
     if header.file.size > pixels + MAX_OVERHEAD_BYTES:

@@ -45,7 +45,8 @@ TAGS = (
     *("PatientID", "Modality", "ModalityLUTSequence"),
     *("ImageType", "BurnedInAnnotation", "NumberOfFrames", "SamplesPerPixel"),
     *("Rows", "Columns", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient"),
-    *("BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation"),
+    *("BitsAllocated", "BitsStored", "HighBit"),
+    *("PixelRepresentation", "PhotometricInterpretation"),
     *("PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "LossyImageCompression"),
 )
@@ -72,6 +73,9 @@ class Header:
     shape: tuple[int, int]
     bytes_allocated: int
     """Of one sample."""
+    bits_stored: int
+    high_bit: int
+    """Number, from 0, of the highest bit that is stored."""
     spacing_mm: Numbers
     """Between rows, then between columns; empty when absent."""
     orientation: Numbers
@@ -203,6 +207,8 @@ def _header(file: SourceFile, dataset: Dataset, frame: int | None) -> Header:
         photometric=elements.text("PhotometricInterpretation").upper(),
         shape=(elements.integer("Rows", 0), elements.integer("Columns", 0)),
         bytes_allocated=max(1, allocated // 8),
+        bits_stored=bits,
+        high_bit=elements.integer("HighBit", bits - 1),
         spacing_mm=elements.numbers("PixelSpacing", 2),
         orientation=elements.numbers("ImageOrientationPatient", 6),
         position_lps=elements.numbers("ImagePositionPatient", 3),
@@ -212,7 +218,7 @@ def _header(file: SourceFile, dataset: Dataset, frame: int | None) -> Header:
         intercept=elements.number("RescaleIntercept", 0.0),
         rescale_type=elements.text("RescaleType").upper(),
         is_lookup="ModalityLUTSequence" in elements,
-        padding=_padding(elements, signed=signed),
+        padding=_padding(elements, signed=signed or bits < 16),
         fits_int16=bits <= 16 if signed else bits < 16,
         is_lossy=elements.text("LossyImageCompression") == "01",
         times=tuple(elements.text(name) for name in TIMES),
@@ -223,6 +229,11 @@ def _header(file: SourceFile, dataset: Dataset, frame: int | None) -> Header:
 
 def _padding(elements: Elements, *, signed: bool) -> tuple[int, int] | None:
     """Give the range of padding.
+
+    Args:
+        elements: of the image.
+        signed: False where all bits are stored and have no sign: only then can a value be larger
+            than a signed one.
 
     Source:
         DICOM PS3.3 C.7.5.1.1.2: Pixel Padding Value, alone or up to Pixel Padding Range Limit.

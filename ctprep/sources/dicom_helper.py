@@ -95,9 +95,11 @@ def _decode(content: bytes, printed: IO[bytes]) -> np.ndarray:
         warnings.simplefilter("ignore")
         dataset = pydicom.dcmread(io.BytesIO(content), force=True)
         syntax = dataset.file_meta.TransferSyntaxUID
+        # Which bits are stored is for the caller to tell.
+        dataset.pixel_array_options(correct_unused_bits=False)
         if syntax in JPEGLSTransferSyntaxes:
             # The other one takes a quarter of a minute to find a frame damaged.
-            dataset.pixel_array_options(decoding_plugin="gdcm")
+            dataset.pixel_array_options(decoding_plugin="gdcm", correct_unused_bits=False)
         if syntax in LOSSY_JPEG and dataset.BitsStored > 8:
             pixels = _decode_by_gdcm(content, (dataset.Rows, dataset.Columns))
         else:
