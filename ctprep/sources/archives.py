@@ -28,6 +28,8 @@ OPEN_ZIPS = 4
 OPEN_GZIPS = 2
 """Each may take 40 MB; what falls out of the cache is closed once nobody reads from it."""
 ENCRYPTED = 0x1
+NAMELESS = "nameless"
+"""What a member is called whose name says nothing but where to go."""
 DamagedError = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -89,13 +91,23 @@ def list_members(place: Path, kind: Kind) -> Iterator[tuple[Member, str]]:
             parts = [part for part in member.name.split("/") if part not in ("", ".", "..")]
             # No path may hold a zero, and tables and reports take names for paths.
             name = "/".join(parts).replace("\0", "")
-            counts[name] = count = counts.get(name, 0) + 1
-            name = name if count == 1 else f"{name}~{count}"
+            name = _unique(name or NAMELESS, counts)
             too_large = "too-large" if member.size > _most_bytes(member, packed) else ""
             yield (
                 Member(member.kind, name, member.start, member.size, member.checksum),
                 reason or too_large,
             )
+
+
+def _unique(name: str, counts: dict[str, int]) -> str:
+    """Give a name that no member has yet; in the counts are all names, and how often they came."""
+    count = counts.get(name, 0) + 1
+    while count > 1 and f"{name}~{count}" in counts:
+        count += 1
+    counts[name] = count
+    unique = name if count == 1 else f"{name}~{count}"
+    counts.setdefault(unique, 1)
+    return unique
 
 
 def open_member(place: Path, member: Member) -> BufferedIOBase:
