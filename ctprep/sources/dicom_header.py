@@ -35,15 +35,18 @@ TIMES = (
     "NominalPercentageOfCardiacPhase",
 )
 """What differs between images of one place at several times; compared, never kept."""
+IMAGE_TYPES = ("ImageType", "FrameType", "VolumeBasedCalculationTechnique")
+"""What an image is, then what a frame of it is; both hold, for the first may say `MIXED` alone."""
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 TAGS = (
     *KEPT_TEXT,
     *KEPT_NUMBERS,
     *TIMES,
+    *IMAGE_TYPES,
     *GROUPS,
     *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
     *("PatientID", "Modality", "ModalityLUTSequence"),
-    *("ImageType", "BurnedInAnnotation", "NumberOfFrames", "SamplesPerPixel"),
+    *("BurnedInAnnotation", "NumberOfFrames", "SamplesPerPixel"),
     *("Rows", "Columns", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient"),
     *("BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "PhotometricInterpretation"),
@@ -66,6 +69,7 @@ class Header:
     patient_key: str
     modality: str
     image_type: tuple[str, ...]
+    """Of the image and, in a multi-frame object, of the frame."""
     burned_in: bool
     frames: int
     samples: int
@@ -200,7 +204,7 @@ def _header(file: SourceFile, dataset: Dataset, frame: int | None) -> Header:
         frame_of_reference=elements.text("FrameOfReferenceUID"),
         patient_key=elements.text("PatientID"),
         modality=elements.text("Modality").upper(),
-        image_type=tuple(part.strip().upper() for part in elements.text("ImageType").split("\\")),
+        image_type=_image_type(elements),
         burned_in=elements.text("BurnedInAnnotation").upper() == "YES",
         frames=elements.integer("NumberOfFrames", 1),
         samples=elements.integer("SamplesPerPixel", 1),
@@ -225,6 +229,16 @@ def _header(file: SourceFile, dataset: Dataset, frame: int | None) -> Header:
         kernel=elements.text("ConvolutionKernel"),
         acquisition=_acquisition(elements),
     )
+
+
+def _image_type(elements: Elements) -> tuple[str, ...]:
+    """Give what kind of image this is, in upper case.
+
+    Source:
+        DICOM PS3.3 C.7.6.1.1.2, C.8.16.1 and C.8.16.2.1.3.
+    """
+    texts = (elements.text(name).upper() for name in IMAGE_TYPES)
+    return tuple(part.strip() for text in texts for part in text.split("\\"))
 
 
 def _padding(elements: Elements, *, signed: bool) -> tuple[int, int] | None:
