@@ -18,8 +18,8 @@ from ctprep.store.errors import SourceError
 
 Kind = Literal["zip", "tar", "tgz"]
 SUFFIXES: dict[str, Kind] = {".zip": "zip", ".tar": "tar", ".tar.gz": "tgz", ".tgz": "tgz"}
-OTHERS = (".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar")
-"""Archives without access to a single member, or without a free reader."""
+OTHERS = (".gz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".7z", ".rar")
+"""Packed files and archives without access to a single member, or without a free reader."""
 MAX_MEMBER_BYTES = 16 * 2**30
 """More than any scan; a header that promises more is wrong or a bomb."""
 MAX_DEFLATE_RATIO = 1032

@@ -31,7 +31,7 @@ def frame_datasets(dataset: Dataset, frames: int, keywords: Collection[str]) -> 
     )
     if len(per_frame) != frames or frames < 1:
         raise SourceError(
-            f"{frames} frames are promised, and {len(per_frame)} described",
+            f"NumberOfFrames is {frames}, and {len(per_frame)} frames are described",
             verdict="bad-header",
             mend="export the series again from its archive",
         )

@@ -23,8 +23,8 @@ logging.getLogger("pydicom").propagate = False
 
 MAGIC_OFFSET = 128
 MAGIC = b"DICM"
-RAW_STARTS = (b"\x02\x00", b"\x08\x00")
-"""Group numbers that open a data set without preamble."""
+RAW_STARTS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
+"""Group numbers, of either byte order, that open a data set without preamble."""
 TIMES = (
     "TemporalPositionIdentifier",
     "TemporalPositionIndex",
@@ -53,6 +53,8 @@ TAGS = (
     *("PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "LossyImageCompression"),
 )
+KIND_TAGS = ("SOPClassUID", "Modality", *IMAGE_TYPES, "Rows", "Columns")
+"""What is looked at where Modality names another than CT; the rest need not make sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +142,10 @@ def headers_of(file: SourceFile, dataset: Dataset) -> tuple[Header, ...]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if Elements(dataset, ["Modality"]).text("Modality").upper() not in ("CT", ""):
+            return (_header(file, Elements(dataset, KIND_TAGS), None),)
         if not all(group in dataset for group in GROUPS):
-            return (_header(file, dataset, None),)
+            return (_header(file, Elements(dataset, TAGS), None),)
         frames = Elements(dataset, ["NumberOfFrames"]).integer("NumberOfFrames", 1)
         try:
             flats = list(frame_datasets(dataset, frames, TAGS))
@@ -149,7 +153,9 @@ def headers_of(file: SourceFile, dataset: Dataset) -> tuple[Header, ...]:
             raise
         except Exception as error:  # the parser reads nested elements now, and fails in many ways
             raise bad_element("PerFrameFunctionalGroupsSequence") from error
-        return tuple(_header(file, flat, number) for number, flat in enumerate(flats))
+        return tuple(
+            _header(file, Elements(flat, TAGS), number) for number, flat in enumerate(flats)
+        )
 
 
 def read_dataset(stream: BufferedIOBase, **options: Any) -> Dataset | None:  # noqa: ANN401
@@ -163,8 +169,8 @@ def read_dataset(stream: BufferedIOBase, **options: Any) -> Dataset | None:  # n
         warnings.simplefilter("ignore")
         try:
             dataset: Dataset = pydicom.dcmread(stream, force=True, **options)
-            known = any(tag in dataset for tag in ("SOPClassUID", "Modality", "Rows"))
             dataset = _completed(dataset)
+            known = any(tag in dataset for tag in ("SOPClassUID", "Modality", "Rows"))
         except (SourceError, OSError):
             raise
         except MemoryError as error:
@@ -187,11 +193,13 @@ def _completed(dataset: Dataset) -> Dataset:
         implicit, little = dataset.original_encoding
         syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
         dataset.file_meta.TransferSyntaxUID = syntax if little else ExplicitVRBigEndian
+    if "SOPClassUID" not in dataset and dataset.file_meta.get("MediaStorageSOPClassUID"):
+        # A directory of files has its class nowhere else.
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID
     return dataset
 
 
-def _header(file: SourceFile, dataset: Dataset, frame: int | None) -> Header:
-    elements = Elements(dataset, TAGS)
+def _header(file: SourceFile, elements: Elements, frame: int | None) -> Header:
     signed = elements.integer("PixelRepresentation", 0) == 1
     allocated = elements.integer("BitsAllocated", 16)
     bits = elements.integer("BitsStored", allocated)

@@ -51,7 +51,7 @@ def find_series(
 
     Args:
         headers: of CT slices with geometry, of one series.
-        owns_folder: whether a volume may be called by the folder of its first file.
+        owns_folder: whether a volume of several files may be called by the folder of the first.
         tolerant: whether to mend what can be mended.
 
     Yields:
@@ -70,8 +70,8 @@ def find_series(
     stacks = [stack for part in parts for stack in _check(part, tolerant=tolerant)]
     met: dict[str, int] = defaultdict(int)
     for stack in stacks:
-        first = stack.part.headers[0].file
-        name = first.folder if owns_folder and len(stacks) == 1 else first.name
+        first, *more = _files(stack.part.headers)
+        name = first.folder if owns_folder and len(stacks) == 1 and more else first.name
         met[name] += 1
         # One multi-frame file may hold several stacks.
         yield from _outcomes(stack, name if met[name] == 1 else f"{name}#{met[name]}")

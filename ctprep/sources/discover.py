@@ -19,7 +19,8 @@ from ctprep.sources.walk import walk
 from ctprep.store.errors import SourceError
 
 START_BYTES = 360
-NIFTI_MAGIC = (b"n+1\0", b"n+2\0")
+NIFTI_MAGIC = {b"n+1\0", b"n+2\0"}
+NIFTI_PAIR_MAGIC = {b"ni1\0", b"ni2\0"}
 NIFTI_MAGIC_OFFSETS = (344, 4)
 UNREADABLE_MEMBERS = {
     "encrypted": ("it is encrypted", "pack the archive again without a password"),
@@ -132,13 +133,17 @@ def _classify(file: SourceFile, *, may_be_bare: bool) -> tuple[Outcome, ...]:
     if lower.endswith(".npz"):
         return (find_npz(file),)
     if archive_kind(lower) or lower.endswith(OTHERS):
-        what = "an archive in an archive, or of a kind that cannot be read in place"
-        mend = "unpack it, or pack it as .zip, .tar or .tar.gz"
+        what = "an archive in an archive, or packed in a way that cannot be read in place"
+        mend = "unpack it, or pack it as .zip, .tar or .tar.gz, if there are scans in it"
         return (Refused(file.name, "archive", what, mend, 1),)
     with file.open() as stream:
         start = stream.read(START_BYTES)
-    if any(start[at : at + 4] in NIFTI_MAGIC for at in NIFTI_MAGIC_OFFSETS):
+    magics = {start[at : at + 4] for at in NIFTI_MAGIC_OFFSETS}
+    if magics & NIFTI_MAGIC:
         return (find_image(file, "nifti", file.basename, may_be_bare=may_be_bare),)
+    if magics & NIFTI_PAIR_MAGIC:
+        what = "a NIfTI header whose voxels are in a file of their own"
+        return (Refused(file.name, "detached", what, "save them as one file, .nii", 1),)
     headers = read_headers(file) if looks_like_dicom(start) else ()
     if not headers:
         return (Refused(file.name, "not-a-scan", "no format of a scan", "nothing to do", 1),)
