@@ -3,12 +3,15 @@
 import io
 import json
 import os
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import pydicom
 import pytest
 import SimpleITK
 from typer.testing import CliRunner
@@ -16,6 +19,7 @@ from typer.testing import CliRunner
 from cli.ctprep import app
 from ctprep.ingest import ingest
 from ctprep.sources.discover import discover
+from ctprep.sources.read import read
 from ctprep.sources.source import Found
 from ctprep.store.names import name_bytes, printable
 
@@ -68,8 +72,6 @@ def test_files_and_folders_of_any_name_are_ingested(tmp_path, tiny, tiny_grid, n
 
 def test_a_series_without_identifiers_goes_by_its_folder_of_any_name(tmp_path, tiny) -> None:
     """The folder stands for the series, and for the patient."""
-    import pydicom
-
     folder = tiny.dicom(tmp_path / "source" / f"{LATIN}|1", 1)
     for path in folder.iterdir():
         dataset = pydicom.dcmread(path)
@@ -79,16 +81,12 @@ def test_a_series_without_identifiers_goes_by_its_folder_of_any_name(tmp_path, t
     (found,) = discover(tmp_path / "source")
 
     assert isinstance(found, Found)
-    from ctprep.sources.read import read
-
     assert read(found).volume.hu.shape[0] == len(found.paths)
 
 
 @pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
 def test_a_library_that_takes_only_text_gets_a_path_of_text(tmp_path, tiny, suffix) -> None:
     """The image library encodes its paths as UTF-8, and would fail on others."""
-    from ctprep.sources.read import read
-
     plain = tmp_path / f"scan{suffix}"
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(tiny.hu(1)), str(plain))
     (tmp_path / LATIN).mkdir()
@@ -141,6 +139,25 @@ def test_what_the_command_prints_is_text(tmp_path, tiny) -> None:
     missing = CliRunner().invoke(app, ["inspect", str(tmp_path / f"{LATIN}x")])
     assert missing.exit_code == 1
     assert "Bef\\xfcndex" in missing.output
+
+
+@pytest.mark.parametrize("verb", ["inspect", "ingest"])
+def test_a_terminal_without_the_letters_ends_no_run(tmp_path: Path, verb: str) -> None:
+    """It shows them escaped."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / f"Jürgen {LATIN}.txt").write_text("no scan")
+    command = [sys.executable, "-c", "from cli.ctprep import main; main()", verb]
+    store = [tmp_path / "hifi.zarr"] if verb == "ingest" else []
+
+    run = subprocess.run(
+        [*command, tmp_path / "source", *store],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+
+    assert run.returncode in (0, 3), run.stderr
+    assert b"Traceback" not in run.stderr
 
 
 def test_printable_names_by_hand() -> None:
