@@ -1,6 +1,8 @@
 """`ctprep`: archives and reports to stores and tables, a function a verb."""
 
 import json
+import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -271,4 +273,8 @@ app.command()(verify)
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal without the letters of a name must not end a run.
+            stream.reconfigure(errors="backslashreplace")
     app()

@@ -39,6 +39,7 @@ def inspect(
     from ctprep.look.inspection import Inspector, check_there, read_details
     from ctprep.look.store_summary import inspect_store, is_store
     from ctprep.sources.discover import discover
+    from ctprep.sources.paths import is_file
     from ctprep.store.grids import load_grid
 
     start_logging(verbose)
@@ -52,7 +53,7 @@ def inspect(
         for outcome in follow(discover(source, tolerant=tolerant), "inspect"):
             inspector.add(outcome)
         summary, details = inspector.summary(), None
-        if source.is_file() and summary.candidates == 1:
+        if is_file(source) and summary.candidates == 1:
             details = read_details(source, tolerant=tolerant)
         show_source(summary, details, as_json=as_json)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from ctprep.store.errors import CtError
+from ctprep.store.names import printable
 
 Status = Literal["stored", "unchanged", "refused", "planned"]
 
@@ -22,7 +23,7 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 @dataclass(frozen=True)
 class Item:
-    """What became of one input; every input has exactly one."""
+    """What became of one input, as it may be written; every input has exactly one."""
 
     status: Status
     name: str
@@ -37,6 +38,13 @@ class Item:
     nbytes: int | None = None
     """Bytes of the stored shard."""
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Spell what may hold names of files so that it can be written."""
+        object.__setattr__(self, "name", printable(self.name))
+        object.__setattr__(self, "what", self.what and printable(self.what))
+        object.__setattr__(self, "mend", self.mend and printable(self.mend))
+        object.__setattr__(self, "mends", tuple(map(printable, self.mends)))
 
 
 @runtime_checkable

@@ -10,6 +10,7 @@ from ctprep.sources.files import SourceFile
 from ctprep.sources.source import changed_source
 from ctprep.store.disk import writing
 from ctprep.store.errors import SourceError
+from ctprep.store.names import name_bytes
 from ctprep.store.place import Where
 
 
@@ -131,4 +132,4 @@ def _readable() -> Iterator[None]:
 
 
 def _join(parts: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()
+    return hashlib.sha256(name_bytes("\n".join(sorted(parts)))).hexdigest()

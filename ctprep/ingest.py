@@ -12,6 +12,7 @@ from ctprep.native import NativeJpeg, native_store_attributes
 from ctprep.report import recorded
 from ctprep.roster import Roster, ScanIds
 from ctprep.sources.discover import discover
+from ctprep.sources.paths import is_file, is_folder, leads_somewhere, real_path
 from ctprep.sources.source import Found, Refused
 from ctprep.store.attributes import Grid, StoreAttributes
 from ctprep.store.errors import SourceError, StoreError, located
@@ -114,15 +115,15 @@ def check_places(source: Path, store: Place) -> None:
         SourceError: the source is not there, or is a store.
         StoreError: the store would lie inside its source or another store, or is a file.
     """
-    if not source.exists():
+    if not leads_somewhere(source):
         raise SourceError(
             "there is no such source",
             verdict="absent",
-            mend="check the path: a source is a folder or a file on this machine; what lies in a "
-            "bucket is copied here before",
+            mend="check the path and its permissions: a source is a folder or file on this machine,"
+            " not in a bucket",
             where=source.name,
         )
-    if (source / METADATA).is_file():
+    if is_file(source / METADATA):
         raise SourceError(
             "it is a store, and no source",
             verdict="a-store",
@@ -130,7 +131,7 @@ def check_places(source: Path, store: Place) -> None:
             where=source.name,
         )
     check_apart(store)
-    if store.path is not None and store.path.resolve().is_relative_to(source.resolve()):
+    if store.path is not None and real_path(store.path).is_relative_to(real_path(source)):
         raise StoreError(
             "the store would lie inside its own source",
             mend="put the store beside the source folder, not into it",
@@ -166,9 +167,9 @@ class _Plan:
         self.fingerprints = Fingerprints(settings.store)
         self._source, self._roster, self._settings = source, roster, settings
         # Names are relative to the folder, also where the source is a single file.
-        self._root = source if source.is_dir() else source.parent
+        self._root = source if is_folder(source) else source.parent
         self._target = target
-        self._tables = {table.resolve() for table in tables if table is not None}
+        self._tables = {real_path(table) for table in tables if table is not None}
         self._pending: dict[str, str] = {}
 
     def jobs(self) -> Iterator[Job | Item]:
@@ -179,7 +180,7 @@ class _Plan:
             may_be_bare=self._roster.gives_geometry,
         )
         for entry in found:
-            if self._tables and (self._root / entry.name).resolve() in self._tables:
+            if self._tables and real_path(self._root / entry.name) in self._tables:
                 continue
             yield self._settle(entry)
         for row in self._roster.absent():

@@ -11,6 +11,7 @@ from pathlib import Path
 from ctprep.report import beside
 from ctprep.store.disk import writing
 from ctprep.store.errors import CtError
+from ctprep.store.names import name_bytes
 from ctprep.store.place import Where, find_place
 
 KEY_VARIABLE = "CTPREP_PSEUDONYM_KEY"
@@ -44,7 +45,7 @@ def patient_pseudonym(key: bytes, identifier: str) -> str:
 
 
 def _keyed_hash(key: bytes, identifier: str) -> str:
-    return hmac.new(key, identifier.encode(), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]
+    return hmac.new(key, name_bytes(identifier), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]
 
 
 def load_key(

@@ -9,6 +9,7 @@ from ctprep.dataset import Dataset, TableFacts
 from ctprep.metadata import MetadataRow
 from ctprep.pseudonym import patient_pseudonym, scan_pseudonym
 from ctprep.sources import pictures
+from ctprep.sources.paths import is_folder, leads_somewhere, real_path
 from ctprep.sources.source import Found
 from ctprep.store.columns import to_scan_id
 from ctprep.store.errors import SourceError, TableError
@@ -58,7 +59,7 @@ class Roster:
     ) -> None:
         self._by_stem = scan_ids == "stem"
         # Names and paths are relative to the folder, also where the source is a single file.
-        self._root = (source if source.is_dir() else source.parent).resolve()
+        self._root = real_path(source if is_folder(source) else source.parent)
         self._key = key
         self._dataset = dataset
         self._rows = None if scans is None else _rows_by_place(self._root, scans)
@@ -90,7 +91,7 @@ class Roster:
             name: path relative to the source.
         """
         told = None if self._dataset is None else self._dataset.listed(name)
-        row = self._row_above(self._root / name)
+        row = self._row_above(real_path(self._root / name))
         return told if row is None else row.scan_id
 
     @property
@@ -158,8 +159,8 @@ class Roster:
 def _rows_by_place(root: Path, scans: Path) -> dict[Path, ScanRow]:
     rows: dict[Path, ScanRow] = {}
     for row in read_scans(scans):
-        place, beside_table = (root / row.path).resolve(), (scans.parent / row.path).resolve()
-        if not place.exists() and beside_table.exists():
+        place, beside_table = real_path(root / row.path), real_path(scans.parent / row.path)
+        if not leads_somewhere(place) and leads_somewhere(beside_table):
             place = beside_table
         if place in rows:
             raise TableError(

@@ -11,10 +11,12 @@ from ctprep.engine import memory_budget
 from ctprep.orientation import axis_moves
 from ctprep.resample import plan_axis
 from ctprep.sources.discover import discover
+from ctprep.sources.paths import leads_somewhere
 from ctprep.sources.read import read
 from ctprep.sources.source import Found, Read, Refused
 from ctprep.store.attributes import STORED_ORIENTATION, Grid, OriginalGeometry, Triple
 from ctprep.store.errors import SourceError
+from ctprep.store.names import printable
 
 HIFI_BYTES_A_VOXEL = 0.94
 JPEG_BYTES_A_VOXEL = 0.15
@@ -174,9 +176,8 @@ class Inspector:
     def _refusals(self) -> Iterable[RefusalGroup]:
         for verdict, files in self._files.most_common():
             first = self._first[verdict]
-            yield RefusalGroup(
-                verdict, files, self._groups[verdict], first.name, first.what, first.mend
-            )
+            example, what, mend = map(printable, (first.name, first.what, first.mend))
+            yield RefusalGroup(verdict, files, self._groups[verdict], example, what, mend)
 
 
 def _kind(form: str, geometry: OriginalGeometry | None, count: int) -> Kind:
@@ -191,11 +192,11 @@ def check_there(source: Path) -> None:
     Raises:
         SourceError: names it.
     """
-    if not source.exists():
+    if not leads_somewhere(source):
         raise SourceError(
             "there is no such source or store",
             verdict="absent",
-            mend="check the path",
+            mend="check the path and its permissions",
             where=source.name,
         )
 
@@ -216,7 +217,7 @@ def read_details(source: Path, *, tolerant: bool = False) -> FileDetails | None:
     try:
         return _details(read(found[0], tolerant=tolerant))
     except SourceError as error:
-        return FileDetails(refusal=f"{error.verdict}: {error.what}")
+        return FileDetails(refusal=printable(f"{error.verdict}: {error.what}"))
 
 
 def _details(scan: Read) -> FileDetails:

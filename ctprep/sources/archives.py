@@ -13,20 +13,23 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import indexed_gzip
-
+from ctprep.sources.gzip_seek import SeekableGzip
 from ctprep.store.errors import SourceError
 
 Kind = Literal["zip", "tar", "tgz"]
 SUFFIXES: dict[str, Kind] = {".zip": "zip", ".tar": "tar", ".tar.gz": "tgz", ".tgz": "tgz"}
-OTHERS = (".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar")
-"""Archives without access to a single member, or without a free reader."""
+OTHERS = (".gz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".7z", ".rar")
+"""Packed files and archives without access to a single member, or without a free reader."""
 MAX_MEMBER_BYTES = 16 * 2**30
 """More than any scan; a header that promises more is wrong or a bomb."""
 MAX_DEFLATE_RATIO = 1032
 """What deflate can gain at most; a header that promises more is wrong (zlib, technical details)."""
-OPEN_ARCHIVES = 4
+OPEN_ZIPS = 4
+OPEN_GZIPS = 2
+"""Each may take 40 MB; what falls out of the cache is closed once nobody reads from it."""
 ENCRYPTED = 0x1
+NAMELESS = "nameless"
+"""What a member is called whose name says nothing but where to go."""
 DamagedError = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -38,7 +41,6 @@ DamagedError = (
     ValueError,
     OverflowError,
     struct.error,
-    indexed_gzip.ZranError,
 )
 
 
@@ -87,14 +89,25 @@ def list_members(place: Path, kind: Kind) -> Iterator[tuple[Member, str]]:
         for member, reason, packed in listed:
             # A name may point out of the archive; it is never followed, and need not look so.
             parts = [part for part in member.name.split("/") if part not in ("", ".", "..")]
-            name = "/".join(parts)
-            counts[name] = count = counts.get(name, 0) + 1
-            name = name if count == 1 else f"{name}~{count}"
+            # No path may hold a zero, and tables and reports take names for paths.
+            name = "/".join(parts).replace("\0", "")
+            name = _unique(name or NAMELESS, counts)
             too_large = "too-large" if member.size > _most_bytes(member, packed) else ""
             yield (
                 Member(member.kind, name, member.start, member.size, member.checksum),
                 reason or too_large,
             )
+
+
+def _unique(name: str, counts: dict[str, int]) -> str:
+    """Give a name that no member has yet; in the counts are all names, and how often they came."""
+    count = counts.get(name, 0) + 1
+    while count > 1 and f"{name}~{count}" in counts:
+        count += 1
+    counts[name] = count
+    unique = name if count == 1 else f"{name}~{count}"
+    counts.setdefault(unique, 1)
+    return unique
 
 
 def open_member(place: Path, member: Member) -> BufferedIOBase:
@@ -167,7 +180,7 @@ def _open_zip(place: Path) -> zipfile.ZipFile:
 
 
 # The directory of a large archive takes a second to read, and every slice would ask for it.
-@lru_cache(OPEN_ARCHIVES)
+@lru_cache(OPEN_ZIPS)
 def _cached_zip(place: Path, _size: int, _mtime_ns: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(place)
 
@@ -179,11 +192,10 @@ def _open_tar(place: Path, kind: Kind) -> BufferedIOBase:
     return _cached_gzip(place, stat.st_size, stat.st_mtime_ns)
 
 
-# It keeps points to start unpacking from, so that a member costs no more than what lies before it.
-@lru_cache(OPEN_ARCHIVES)
+# It remembers where to go on unpacking, so that a member costs little of what lies before it.
+@lru_cache(OPEN_GZIPS)
 def _cached_gzip(place: Path, _size: int, _mtime_ns: int) -> BufferedIOBase:
-    opened: Any = indexed_gzip.IndexedGzipFile(str(place))
-    return cast(BufferedIOBase, opened)
+    return io.BufferedReader(SeekableGzip(place))
 
 
 class _Window(io.RawIOBase):

@@ -79,8 +79,8 @@ def read_dicom(found: Found, *, hu_policy: str, tolerant: bool) -> Read:
     series = {series_of(header) for header in slices}
     is_same = (
         slices == found_slices
+        and all(f"{found.key}|".startswith(f"{one}|") for one in series)
         and len(series) == 1
-        and found.key.split("|")[0] in series
         and patient_of(slices) == found.patient_key
     )
     # Hours may lie between the two readings, and another patient's slice fits as well.
@@ -157,6 +157,6 @@ def _same_image(first: Header, other: Header) -> bool:
         return False
     try:
         pixels = [decode_header(header) for header in (first, other)]
-    except SourceError:
+    except (SourceError, OSError):
         return False
     return np.array_equal(pixels[0], pixels[1])

@@ -34,8 +34,18 @@ BYTES_A_SECOND = 2 << 20
 """Pixels that the slowest decoder gives in a second, on a slow machine."""
 
 
+END_S = 5
+"""For a helper that has closed its pipes to be gone."""
+KILLED = (-signal.SIGKILL, -signal.SIGTERM)
+"""How a helper ends that the machine or a person has ended, and no file."""
+
+
 class DecodeError(Exception):
     """Pixels that cannot be decoded; its text says why, without a word of the file's."""
+
+
+class _KilledError(DecodeError):
+    """The helper was ended from outside, most likely because memory was short."""
 
 
 def decode_compressed(content: bytes, nbytes: int) -> Shaped[np.ndarray, "..."]:
@@ -53,7 +63,11 @@ def decode_compressed(content: bytes, nbytes: int) -> Shaped[np.ndarray, "..."]:
     """
     with _LOCK:
         try:
-            return _started().decode(content, nbytes)
+            try:
+                return _started().decode(content, nbytes)
+            except _KilledError:
+                # It may have been ended long before it was asked, and then knows nothing of this.
+                return _started().decode(content, nbytes)
         except DecodeError:
             raise
         except BaseException:
@@ -71,20 +85,27 @@ class _Helper:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            # Its own group: Ctrl-C is ours to handle, and ending it ends its child too.
+            # Its own group, for Ctrl-C is ours to handle.
             start_new_session=True,
         )
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("a pipe that was asked for is not there")
         self._questions, self._answers = self._process.stdin, self._process.stdout
+
+    def await_start(self) -> None:
         self._receive(1, START_S)
 
     def decode(self, content: bytes, nbytes: int) -> Shaped[np.ndarray, "..."]:
         memory = SPARE_BYTES + COPIES * (nbytes + len(content))
         seconds = CPU_S + nbytes // BYTES_A_SECOND
-        self._questions.write(REQUEST.pack(len(content), memory, seconds))
-        self._questions.write(content)
-        self._questions.flush()
+        try:
+            self._questions.write(REQUEST.pack(len(content), memory, seconds))
+            self._questions.write(content)
+            self._questions.flush()
+        except BrokenPipeError as error:
+            # It ended before it had all of the file, so not by decoding it.
+            _stop()
+            raise _KilledError("its decoder was ended") from error
         (size,) = ANSWER.unpack(self._receive(ANSWER.size, WAIT_S + 10 * seconds))
         answer = json.loads(self._receive(size, WAIT_S))
         if "error" in answer:
@@ -102,17 +123,24 @@ class _Helper:
             ready, _, _ = select.select([self._answers], [], [], left)
             chunk = os.read(self._answers.fileno(), min(len(view), 1 << 20)) if ready else b""
             if not chunk:
+                error = self._death() if ready else DecodeError("its decoder gives no answer")
                 _stop()
-                raise DecodeError("its decoder died" if ready else "its decoder gives no answer")
+                raise error
             view[: len(chunk)] = chunk
             view = view[len(chunk) :]
         return received
 
+    def _death(self) -> DecodeError:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(END_S)
+        code = self._process.returncode or 0
+        kind = _KilledError if code in KILLED else DecodeError
+        return kind(f"its decoder was ended by signal {-code}" if code < 0 else "its decoder died")
+
     def stop(self) -> None:
         if self.owner != os.getpid():
             return  # a fork of ours has no say
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
         self._process.wait()
         for pipe in (self._questions, self._answers):
             with suppress(OSError):  # what a dead process has not read
@@ -128,6 +156,8 @@ def _started() -> _Helper:
         _HELPERS.clear()
     if not _HELPERS:
         _HELPERS.append(_Helper())
+        # Among them from the first, so that it is stopped whatever happens now.
+        _HELPERS[0].await_start()
     return _HELPERS[0]
 
 

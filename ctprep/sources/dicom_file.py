@@ -13,7 +13,12 @@ STORAGE = "1.2.840.10008.5.1.4.1.1."
 """How the classes of the standard begin; a private class tells nothing."""
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 LOCALIZERS = ("LOCALIZER", "TOPOGRAM", "SCOUT", "SURVIEW")
-PROJECTIONS = ("MIP", "MINIP", "MAX_IP", "MIN_IP", "PROJECTION IMAGE", "VRT", "SSD", "RENDERED")
+PROJECTIONS = (
+    *("MIP", "MINIP", "MAX_IP", "MIN_IP", "PROJECTION IMAGE", "VRT", "SSD", "RENDERED"),
+    *("MAXIMUM", "MINIMUM", "VOLUME_RENDER", "SURFACE_RENDER"),
+)
+COMPUTED = ("SUBTRACTION", "DIVISION", "MULTIPLICATION", "STD_DEVIATION", "QUANTITY")
+"""Derived pixel contrasts whose values are no HU (DICOM PS3.3 C.8.16.1.4)."""
 NOT_HU = (
     *("US", "OD", "HU_MOD", "PCT", "Z_EFF", "MGML", "ED", "EDW", "PERCENT", "%"),
     *("SUV", "SUVBW", "BQML", "CNTS", "GML", "CM2ML", "PROPCNT"),
@@ -83,9 +88,14 @@ def _value_fault(header: Header) -> Fault | None:
         return Fault("not-grayscale", "a picture in color (PhotometricInterpretation)")
     if header.rescale_type in NOT_HU:
         return Fault("not-hu", "its RescaleType says that the values are no HU")
+    if any(part in COMPUTED for part in header.image_type):
+        return Fault("not-hu", "its ImageType says that it was computed of others, and is no HU")
     if header.is_lookup:
         mend = "export the series with RescaleSlope and RescaleIntercept"
         return Fault("modality-lut", "a lookup table takes the place of slope and intercept", mend)
+    if not 0 < header.bits_stored <= header.high_bit + 1 <= 8 * header.bytes_allocated:
+        what = "BitsAllocated, BitsStored and HighBit contradict each other"
+        return Fault("bad-header", what, "export the series again from its archive")
     rows, columns = header.shape
     pixels = rows * columns * header.frames * header.bytes_allocated
     if header.file.size > pixels + MAX_OVERHEAD_BYTES:

@@ -6,9 +6,6 @@ from pydicom.dataset import Dataset
 
 from ctprep.store.errors import SourceError
 
-RENAMED = {"FrameType": "ImageType"}
-"""Names in a functional group, and those of a single-frame image that mean the same."""
-
 
 def frame_datasets(dataset: Dataset, frames: int, keywords: Collection[str]) -> Iterator[Dataset]:
     """Flatten the functional groups of a multi-frame object.
@@ -34,7 +31,7 @@ def frame_datasets(dataset: Dataset, frames: int, keywords: Collection[str]) -> 
     )
     if len(per_frame) != frames or frames < 1:
         raise SourceError(
-            f"{frames} frames are promised, and {len(per_frame)} described",
+            f"NumberOfFrames is {frames}, and {len(per_frame)} frames are described",
             verdict="bad-header",
             mend="export the series again from its archive",
         )
@@ -56,7 +53,6 @@ def _flatten(group: Dataset, keywords: Collection[str], flat: Dataset) -> None:
         if macro.VR != "SQ" or not macro.value:
             continue
         for element in macro.value[0]:
-            keyword = RENAMED.get(element.keyword, element.keyword)
-            if keyword in keywords and element.VR != "SQ":
+            if element.keyword in keywords and element.VR != "SQ":
                 # A new element: the one that may be there belongs to all frames.
-                flat.add_new(keyword, element.VR, element.value)
+                flat.add_new(element.keyword, element.VR, element.value)

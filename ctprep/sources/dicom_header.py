@@ -23,8 +23,8 @@ logging.getLogger("pydicom").propagate = False
 
 MAGIC_OFFSET = 128
 MAGIC = b"DICM"
-RAW_STARTS = (b"\x02\x00", b"\x08\x00")
-"""Group numbers that open a data set without preamble."""
+RAW_STARTS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
+"""Group numbers, of either byte order, that open a data set without preamble."""
 TIMES = (
     "TemporalPositionIdentifier",
     "TemporalPositionIndex",
@@ -35,20 +35,26 @@ TIMES = (
     "NominalPercentageOfCardiacPhase",
 )
 """What differs between images of one place at several times; compared, never kept."""
+IMAGE_TYPES = ("ImageType", "FrameType", "VolumeBasedCalculationTechnique")
+"""What an image is, then what a frame of it is; both hold, for the first may say `MIXED` alone."""
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 TAGS = (
     *KEPT_TEXT,
     *KEPT_NUMBERS,
     *TIMES,
+    *IMAGE_TYPES,
     *GROUPS,
     *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
     *("PatientID", "Modality", "ModalityLUTSequence"),
-    *("ImageType", "BurnedInAnnotation", "NumberOfFrames", "SamplesPerPixel"),
+    *("BurnedInAnnotation", "NumberOfFrames", "SamplesPerPixel"),
     *("Rows", "Columns", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient"),
-    *("BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation"),
+    *("BitsAllocated", "BitsStored", "HighBit"),
+    *("PixelRepresentation", "PhotometricInterpretation"),
     *("PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "LossyImageCompression"),
 )
+KIND_TAGS = ("SOPClassUID", "Modality", *IMAGE_TYPES, "Rows", "Columns")
+"""What is looked at where Modality names another than CT; the rest need not make sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ class Header:
     patient_key: str
     modality: str
     image_type: tuple[str, ...]
+    """Of the image and, in a multi-frame object, of the frame."""
     burned_in: bool
     frames: int
     samples: int
@@ -72,6 +79,9 @@ class Header:
     shape: tuple[int, int]
     bytes_allocated: int
     """Of one sample."""
+    bits_stored: int
+    high_bit: int
+    """Number, from 0, of the highest bit that is stored."""
     spacing_mm: Numbers
     """Between rows, then between columns; empty when absent."""
     orientation: Numbers
@@ -132,8 +142,10 @@ def headers_of(file: SourceFile, dataset: Dataset) -> tuple[Header, ...]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if Elements(dataset, ["Modality"]).text("Modality").upper() not in ("CT", ""):
+            return (_header(file, Elements(dataset, KIND_TAGS), None),)
         if not all(group in dataset for group in GROUPS):
-            return (_header(file, dataset, None),)
+            return (_header(file, Elements(dataset, TAGS), None),)
         frames = Elements(dataset, ["NumberOfFrames"]).integer("NumberOfFrames", 1)
         try:
             flats = list(frame_datasets(dataset, frames, TAGS))
@@ -141,7 +153,9 @@ def headers_of(file: SourceFile, dataset: Dataset) -> tuple[Header, ...]:
             raise
         except Exception as error:  # the parser reads nested elements now, and fails in many ways
             raise bad_element("PerFrameFunctionalGroupsSequence") from error
-        return tuple(_header(file, flat, number) for number, flat in enumerate(flats))
+        return tuple(
+            _header(file, Elements(flat, TAGS), number) for number, flat in enumerate(flats)
+        )
 
 
 def read_dataset(stream: BufferedIOBase, **options: Any) -> Dataset | None:  # noqa: ANN401
@@ -155,8 +169,8 @@ def read_dataset(stream: BufferedIOBase, **options: Any) -> Dataset | None:  # n
         warnings.simplefilter("ignore")
         try:
             dataset: Dataset = pydicom.dcmread(stream, force=True, **options)
-            known = any(tag in dataset for tag in ("SOPClassUID", "Modality", "Rows"))
             dataset = _completed(dataset)
+            known = any(tag in dataset for tag in ("SOPClassUID", "Modality", "Rows"))
         except (SourceError, OSError):
             raise
         except MemoryError as error:
@@ -179,11 +193,13 @@ def _completed(dataset: Dataset) -> Dataset:
         implicit, little = dataset.original_encoding
         syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
         dataset.file_meta.TransferSyntaxUID = syntax if little else ExplicitVRBigEndian
+    if "SOPClassUID" not in dataset and dataset.file_meta.get("MediaStorageSOPClassUID"):
+        # A directory of files has its class nowhere else.
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID
     return dataset
 
 
-def _header(file: SourceFile, dataset: Dataset, frame: int | None) -> Header:
-    elements = Elements(dataset, TAGS)
+def _header(file: SourceFile, elements: Elements, frame: int | None) -> Header:
     signed = elements.integer("PixelRepresentation", 0) == 1
     allocated = elements.integer("BitsAllocated", 16)
     bits = elements.integer("BitsStored", allocated)
@@ -196,13 +212,15 @@ def _header(file: SourceFile, dataset: Dataset, frame: int | None) -> Header:
         frame_of_reference=elements.text("FrameOfReferenceUID"),
         patient_key=elements.text("PatientID"),
         modality=elements.text("Modality").upper(),
-        image_type=tuple(part.strip().upper() for part in elements.text("ImageType").split("\\")),
+        image_type=_image_type(elements),
         burned_in=elements.text("BurnedInAnnotation").upper() == "YES",
         frames=elements.integer("NumberOfFrames", 1),
         samples=elements.integer("SamplesPerPixel", 1),
         photometric=elements.text("PhotometricInterpretation").upper(),
         shape=(elements.integer("Rows", 0), elements.integer("Columns", 0)),
         bytes_allocated=max(1, allocated // 8),
+        bits_stored=bits,
+        high_bit=elements.integer("HighBit", bits - 1),
         spacing_mm=elements.numbers("PixelSpacing", 2),
         orientation=elements.numbers("ImageOrientationPatient", 6),
         position_lps=elements.numbers("ImagePositionPatient", 3),
@@ -212,7 +230,7 @@ def _header(file: SourceFile, dataset: Dataset, frame: int | None) -> Header:
         intercept=elements.number("RescaleIntercept", 0.0),
         rescale_type=elements.text("RescaleType").upper(),
         is_lookup="ModalityLUTSequence" in elements,
-        padding=_padding(elements, signed=signed),
+        padding=_padding(elements, signed=signed or bits < 16),
         fits_int16=bits <= 16 if signed else bits < 16,
         is_lossy=elements.text("LossyImageCompression") == "01",
         times=tuple(elements.text(name) for name in TIMES),
@@ -221,8 +239,23 @@ def _header(file: SourceFile, dataset: Dataset, frame: int | None) -> Header:
     )
 
 
+def _image_type(elements: Elements) -> tuple[str, ...]:
+    """Give what kind of image this is, in upper case.
+
+    Source:
+        DICOM PS3.3 C.7.6.1.1.2, C.8.16.1 and C.8.16.2.1.3.
+    """
+    texts = (elements.text(name).upper() for name in IMAGE_TYPES)
+    return tuple(part.strip() for text in texts for part in text.split("\\"))
+
+
 def _padding(elements: Elements, *, signed: bool) -> tuple[int, int] | None:
     """Give the range of padding.
+
+    Args:
+        elements: of the image.
+        signed: False where all bits are stored and have no sign: only then can a value be larger
+            than a signed one.
 
     Source:
         DICOM PS3.3 C.7.5.1.1.2: Pixel Padding Value, alone or up to Pixel Padding Range Limit.

@@ -1,4 +1,4 @@
-"""The program that decompresses DICOM pixels: a child does it, and is replaced when it dies."""
+"""The program that decompresses DICOM pixels; what kills it is told by its end."""
 
 import io
 import json
@@ -28,7 +28,7 @@ LOSSY_JPEG = ("1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.53", "1.2.840.10008
 
 def serve() -> None:
     """Answer requests on standard input, on standard output, until there are no more."""
-    import pydicom.pixels.decoders  # noqa: F401  before the fork, for that is what takes long
+    import pydicom.pixels.decoders  # noqa: F401  what takes long comes before it says it is there
 
     questions, answers = os.dup(0), os.dup(1)
     with tempfile.TemporaryFile() as printed:
@@ -36,21 +36,11 @@ def serve() -> None:
         os.dup2(printed.fileno(), 1)
         os.dup2(printed.fileno(), 2)
         os.write(answers, b"!")
-        while True:
-            child = os.fork()
-            if child == 0:
-                _answer_all(questions, answers, printed)
-                os._exit(0)
-            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            if status == 0:
-                return
-            # It had read its request, and not answered: whatever kills does so in between.
-            _send(answers, {"error": f"its decoder was ended by signal {-status}"})
+        _answer_all(questions, answers, printed)
 
 
 def _answer_all(questions: int, answers: int, printed: IO[bytes]) -> None:
-    # Unbuffered: what is read ahead would be lost with this process.
-    with os.fdopen(questions, "rb", buffering=0, closefd=False) as file:
+    with os.fdopen(questions, "rb", buffering=0) as file:
         while len(head := _read(file, REQUEST.size)) == REQUEST.size:
             size, memory, seconds = REQUEST.unpack(head)
             content = _read(file, size)
@@ -63,7 +53,9 @@ def _answer_all(questions: int, answers: int, printed: IO[bytes]) -> None:
                 _send(answers, {"error": _reason(error)})
                 continue
             finally:
+                # A larger file may follow.
                 _set_limit(resource.RLIMIT_CPU, resource.RLIM_INFINITY)
+                _set_limit(resource.RLIMIT_AS, resource.RLIM_INFINITY)
             _send(answers, {"dtype": pixels.dtype.str, "shape": pixels.shape}, pixels)
 
 
@@ -95,9 +87,11 @@ def _decode(content: bytes, printed: IO[bytes]) -> np.ndarray:
         warnings.simplefilter("ignore")
         dataset = pydicom.dcmread(io.BytesIO(content), force=True)
         syntax = dataset.file_meta.TransferSyntaxUID
+        # Which bits are stored is for the caller to tell.
+        dataset.pixel_array_options(correct_unused_bits=False)
         if syntax in JPEGLSTransferSyntaxes:
             # The other one takes a quarter of a minute to find a frame damaged.
-            dataset.pixel_array_options(decoding_plugin="gdcm")
+            dataset.pixel_array_options(decoding_plugin="gdcm", correct_unused_bits=False)
         if syntax in LOSSY_JPEG and dataset.BitsStored > 8:
             pixels = _decode_by_gdcm(content, (dataset.Rows, dataset.Columns))
         else:

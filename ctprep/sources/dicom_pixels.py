@@ -15,6 +15,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    RLELossless,
 )
 
 from ctprep.sources.dicom_decoder import DecodeError, decode_compressed
@@ -135,9 +136,42 @@ def _decoder(dataset: Dataset, content: bytes) -> Decode:
             raise DecodeError(f"it holds {held} bytes, the header says {promised}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return pixel_array(dataset, index=header.frame or 0)
+            return pixel_array(dataset, index=header.frame or 0, correct_unused_bits=False)
 
-    return native if dataset.file_meta.TransferSyntaxUID in NATIVE_SYNTAXES else compressed
+    syntax = dataset.file_meta.TransferSyntaxUID
+    decode = native if syntax in NATIVE_SYNTAXES else compressed
+    is_raw = syntax in (*NATIVE_SYNTAXES, RLELossless)
+    return lambda header: _stored_values(decode(header), header, is_raw=is_raw)
+
+
+def _stored_values(
+    pixels: Shaped[np.ndarray, "row column"], header: Header, *, is_raw: bool
+) -> Shaped[np.ndarray, "row column"]:
+    """Take the bits that are stored out of those that are allocated.
+
+    What stands in the others, such as an overlay, is no part of the value.
+
+    Args:
+        pixels: as they were decoded, of the sign that the header tells.
+        header: of the slice.
+        is_raw: whether they are the allocated bits as they were; most encodings hold values.
+
+    Source:
+        DICOM PS3.5, section 8.1.1.
+    """
+    bits, lowest = 8 * pixels.dtype.itemsize, header.high_bit + 1 - header.bits_stored
+    highest = 1 << (header.bits_stored - (pixels.dtype.kind == "i"))
+    below = -highest if pixels.dtype.kind == "i" else 0
+    if (lowest == 0 or not is_raw) and pixels.min() >= below and pixels.max() < highest:
+        return pixels
+    to_top = np.left_shift(pixels, bits - 1 - header.high_bit)
+    values: Shaped[np.ndarray, "row column"] = np.right_shift(to_top, bits - header.bits_stored)
+    if lowest > 0 or header.padding is None:
+        return values
+    # Writers mark pixels without data also by a number, mostly -2000, beyond the stored bits.
+    first, last = header.padding
+    signed = pixels.view(f"i{pixels.dtype.itemsize}")
+    return np.where((signed >= first) & (signed <= last), signed, values)
 
 
 def _decode(decode: Decode, header: Header) -> Shaped[np.ndarray, "row column"]:

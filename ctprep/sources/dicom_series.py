@@ -23,7 +23,7 @@ BY = {"mixed-kernels": "kernel", "time-points": "time", "duplicate-position": "f
 
 @dataclass(frozen=True)
 class _Part:
-    """Images that may form a volume, what sets them apart within their series, and what was done.
+    """Images that may form a volume, what they were parted by on request, and what was done.
 
     Images are in the order of their files and frames.
     """
@@ -51,41 +51,50 @@ def find_series(
 
     Args:
         headers: of CT slices with geometry, of one series.
-        owns_folder: whether a volume may be called by the folder of its first file.
+        owns_folder: whether a volume of several files may be called by the folder of the first.
         tolerant: whether to mend what can be mended.
 
     Yields:
         One candidate or refusal a part; dropped copies are refused on their own.
     """
     ordered = sorted(headers, key=lambda header: header.place)
-    parts = [part for owner in _by_owner(ordered) for part in _by_geometry(owner)]
+    owners = _by_owner(ordered)
+    if owners is None:
+        files = len(_files(ordered))
+        what = "several patients, studies or frames of reference share a series UID, and some of "
+        what += f"its {files} files do not tell of which they are"
+        mend = "export the series of each patient again, with PatientID and UIDs in every image"
+        yield Refused(ordered[0].file.name, "unknown-owner", what, mend, files)
+        return
+    parts = [part for owner in owners for part in _by_geometry(owner)]
     stacks = [stack for part in parts for stack in _check(part, tolerant=tolerant)]
     met: dict[str, int] = defaultdict(int)
     for stack in stacks:
-        first = stack.part.headers[0].file
-        name = first.folder if owns_folder and len(stacks) == 1 else first.name
+        first, *more = _files(stack.part.headers)
+        name = first.folder if owns_folder and len(stacks) == 1 and more else first.name
         met[name] += 1
         # One multi-frame file may hold several stacks.
         yield from _outcomes(stack, name if met[name] == 1 else f"{name}#{met[name]}")
 
 
-def _by_owner(headers: Sequence[Header]) -> list[_Part]:
+def _by_owner(headers: Sequence[Header]) -> list[_Part] | None:
     """Part images that share a series UID and can be of no one volume.
 
     Positions of two frames of reference have nothing to do with each other.
+
+    Returns:
+        The parts; None where there are several and some images do not tell of which they are.
     """
+    told = [set(filter(None, values)) for values in zip(*map(_owner, headers), strict=True)]
+    # What all that tell it tell alike parts none, and holds for the others, too.
+    parting = [number for number, values in enumerate(told) if len(values) > 1]
     groups: dict[tuple[str, ...], list[Header]] = defaultdict(list)
-    # What some images do not tell parts none of them.
-    told = [all(values) for values in zip(*map(_owner, headers), strict=True)]
     for header in headers:
-        owner = tuple(value for value, is_told in zip(_owner(header), told, strict=True) if is_told)
-        groups[owner].append(header)
-    if len(groups) == 1:
-        return [_Part(tuple(headers))]
-    return [
-        _Part(tuple(group), owner, verdicts=("shared-series-uid",))
-        for owner, group in groups.items()
-    ]
+        groups[tuple(_owner(header)[number] for number in parting)].append(header)
+    if not all(map(all, groups)):
+        return None
+    verdicts = ("shared-series-uid",) if parting else ()
+    return [_Part(tuple(group), verdicts=verdicts) for group in groups.values()]
 
 
 def _owner(header: Header) -> tuple[str, str, str]:
@@ -104,9 +113,7 @@ def _by_geometry(part: _Part) -> list[_Part]:
     if len(groups) == 1:
         return [part]
     verdicts = (*part.verdicts, "mixed-planes")
-    return [
-        _Part(tuple(group), (*part.key, _geometry(group[0])), verdicts=verdicts) for group in groups
-    ]
+    return [_Part(tuple(group), verdicts=verdicts) for group in groups]
 
 
 def _same_plane(one: Header, other: Header) -> bool:
@@ -121,7 +128,7 @@ def _same_plane(one: Header, other: Header) -> bool:
 
 def _geometry(header: Header) -> str:
     cosines = ",".join(f"{round(x, 3) + 0.0:.3f}" for x in header.orientation)
-    spacing = ",".join(f"{x:.4f}" for x in header.spacing_mm)
+    spacing = ",".join(f"{x:.4g}" for x in header.spacing_mm)
     return f"{cosines}|{header.shape[0]}x{header.shape[1]}|{spacing}"
 
 
@@ -132,8 +139,15 @@ def _check(part: _Part, *, tolerant: bool) -> list[_Stack]:
     if fault is None or len(groups) < 2:
         return [_Stack(part, slices, mends, fault)]
     mend = f"parted {len(groups)} volumes of one series by their {BY[fault.verdict]}"
+    # The kernel is part of every key.
+    is_kernel = fault.verdict == "mixed-kernels"
     pieces = [
-        _Part(tuple(group), (*part.key, key), (*part.mends, mend), part.verdicts)
+        _Part(
+            tuple(group),
+            part.key if is_kernel else (*part.key, key),
+            (*part.mends, mend),
+            part.verdicts,
+        )
         for key, group in groups.items()
     ]
     return [stack for piece in pieces for stack in _check(piece, tolerant=True)]
@@ -186,12 +200,11 @@ def _outcomes(stack: _Stack, name: str) -> Iterator[Found | Refused]:
     rows, columns = slices[0].shape
     kept = _files(slices)
     where = {file: number for number, file in enumerate(kept)}
-    series = series_of(slices[0])
     yield Found(
         format="dicom",
         paths=kept,
         name=name,
-        key="|".join((series, *part.key)),
+        key=_key(slices, part.key),
         patient_key=patient_of(slices),
         peak_bytes=peak_bytes(
             len(slices) * rows * columns, 2 if all(h.fits_int16 for h in slices) else 4
@@ -204,6 +217,17 @@ def _outcomes(stack: _Stack, name: str) -> Iterator[Found | Refused]:
     for file in sorted(set(files) - set(kept)):
         what = "a copy of another slice, dropped"
         yield Refused(file.name, "duplicate-position", what, "nothing to do", 1)
+
+
+def _key(slices: Sequence[Header], parted_by: Sequence[str]) -> str:
+    """Identify a volume by what its own slices say, whatever else its series holds.
+
+    Other images of the series may be found later, and must not give the volume another name.
+    """
+    owner = (next(filter(None, values), "") for values in zip(*map(_owner, slices), strict=True))
+    kernel = next((header.kernel for header in slices if header.kernel), "")
+    first = slices[0]
+    return "|".join((series_of(first), *owner, _geometry(first), kernel, *parted_by))
 
 
 def _files(headers: Sequence[Header]) -> tuple[SourceFile, ...]:

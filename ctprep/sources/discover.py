@@ -1,6 +1,5 @@
 """Discover what lies in a folder: every file ends as part of one candidate, or refused."""
 
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path, PurePosixPath
@@ -13,12 +12,15 @@ from ctprep.sources.files import SourceFile
 from ctprep.sources.header_index import HeaderIndex
 from ctprep.sources.nifti import SUFFIXES, find_image
 from ctprep.sources.npz import find_npz
+from ctprep.sources.paths import is_folder
 from ctprep.sources.pictures import belongs_to_stack, find_stack
 from ctprep.sources.source import Found, Refused
+from ctprep.sources.walk import walk
 from ctprep.store.errors import SourceError
 
 START_BYTES = 360
-NIFTI_MAGIC = (b"n+1\0", b"n+2\0")
+NIFTI_MAGIC = {b"n+1\0", b"n+2\0"}
+NIFTI_PAIR_MAGIC = {b"ni1\0", b"ni2\0"}
 NIFTI_MAGIC_OFFSETS = (344, 4)
 UNREADABLE_MEMBERS = {
     "encrypted": ("it is encrypted", "pack the archive again without a password"),
@@ -35,8 +37,8 @@ def discover(
     """Find the candidate volumes of a source, reading headers only.
 
     Zip and tar archives are looked into, not unpacked. Single files come first, in the order of
-    their names, then stacks of pictures by their folders, then DICOM series in that of their
-    first files: the images of a series may lie anywhere, so all must have been seen.
+    `walk`, then stacks of pictures by their folders, then DICOM series in the order of the names
+    of their first files: the images of a series may lie anywhere, so all must have been seen.
 
     Args:
         source: a folder, or one file.
@@ -50,12 +52,15 @@ def discover(
         SourceError: the source is absent or holds no file.
     """
     source = source.absolute()
-    root = source if source.is_dir() else source.parent
+    root = source if is_folder(source) else source.parent
     empty = True
     stacks: dict[str, list[SourceFile]] = {}
     with closing(HeaderIndex()) as index:
-        for path in _files(source):
+        for path in walk(source, root):
             empty = False
+            if isinstance(path, Refused):
+                yield path
+                continue
             for outcome in _look(path, root, may_be_bare=may_be_bare):
                 if isinstance(outcome, Header):
                     index.add(outcome)
@@ -78,51 +83,13 @@ def discover(
         )
 
 
-def _files(source: Path) -> Iterator[Path]:
-    if source.is_file():
-        yield source
-        return
-    for folder, subfolders, files in os.walk(source, followlinks=False, onerror=_raise_unlisted):
-        subfolders.sort()
-        for name in sorted(files):
-            yield Path(folder) / name
-        for name in subfolders:
-            # Not walked, so told: it may lead out of the source, or in a circle.
-            if (Path(folder) / name).is_symlink():
-                yield Path(folder) / name
-
-
-def _raise_unlisted(error: OSError) -> None:
-    # The library would leave the folder out, and all that is in it.
-    raise SourceError(
-        f"a folder cannot be listed: {error.strerror}",
-        mend="check its permissions, or leave it out of the source",
-        where=Path(str(error.filename)).name,
-    ) from error
-
-
 def _look(path: Path, root: Path, *, may_be_bare: bool) -> Iterator[Outcome]:
     name = path.relative_to(root).as_posix()
-    refusal = _place_fault(path, root, name)
-    if refusal is not None:
-        yield refusal
-        return
     kind = archive_kind(name)
     if kind is not None:
         yield from _look_into(path, kind, name, may_be_bare=may_be_bare)
     else:
         yield from _accounted(SourceFile(name, path), may_be_bare=may_be_bare)
-
-
-def _place_fault(path: Path, root: Path, name: str) -> Refused | None:
-    # Folders are not walked through links, so only the file itself can lead elsewhere.
-    is_outside = path.is_symlink() and not path.resolve().is_relative_to(root.resolve())
-    if is_outside or path.is_dir():
-        what = "a link to another folder, or out of the source, is not followed"
-        return Refused(name, "link", what, "name the place it leads to as a source", 1)
-    if not path.is_file():
-        return Refused(name, "not-a-scan", "not a regular file", "nothing to do", 1)
-    return None
 
 
 def _look_into(path: Path, kind: Kind, name: str, *, may_be_bare: bool) -> Iterator[Outcome]:
@@ -166,13 +133,17 @@ def _classify(file: SourceFile, *, may_be_bare: bool) -> tuple[Outcome, ...]:
     if lower.endswith(".npz"):
         return (find_npz(file),)
     if archive_kind(lower) or lower.endswith(OTHERS):
-        what = "an archive in an archive, or of a kind that cannot be read in place"
-        mend = "unpack it, or pack it as .zip, .tar or .tar.gz"
+        what = "an archive in an archive, or packed in a way that cannot be read in place"
+        mend = "unpack it, or pack it as .zip, .tar or .tar.gz, if there are scans in it"
         return (Refused(file.name, "archive", what, mend, 1),)
     with file.open() as stream:
         start = stream.read(START_BYTES)
-    if any(start[at : at + 4] in NIFTI_MAGIC for at in NIFTI_MAGIC_OFFSETS):
+    magics = {start[at : at + 4] for at in NIFTI_MAGIC_OFFSETS}
+    if magics & NIFTI_MAGIC:
         return (find_image(file, "nifti", file.basename, may_be_bare=may_be_bare),)
+    if magics & NIFTI_PAIR_MAGIC:
+        what = "a NIfTI header whose voxels are in a file of their own"
+        return (Refused(file.name, "detached", what, "save them as one file, .nii", 1),)
     headers = read_headers(file) if looks_like_dicom(start) else ()
     if not headers:
         return (Refused(file.name, "not-a-scan", "no format of a scan", "nothing to do", 1),)

@@ -1,6 +1,7 @@
 """The files of a source: on disk, or members of an archive that are read where they lie."""
 
 import hashlib
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from ctprep.sources.archives import Member, open_member
+from ctprep.sources.paths import real_path
 from ctprep.store.errors import SourceError
 
 CHUNK = 1 << 20
@@ -42,7 +44,7 @@ class SourceFile:
     @property
     def location(self) -> Path:
         """Absolute path; that of a member goes on behind its archive, where no file is."""
-        resolved = self.place.resolve()
+        resolved = real_path(self.place)
         return resolved if self.member is None else resolved / self.member.name
 
     @property
@@ -93,16 +95,21 @@ class SourceFile:
 
     @contextmanager
     def on_disk(self) -> Iterator[Path]:
-        """Give a path for a library that takes nothing else; a member is copied out meanwhile."""
-        if self.member is None:
+        """Give a path of plain text for a library that takes nothing else.
+
+        A member is copied out meanwhile.
+        """
+        if self.member is None and str(self.place).isprintable():
             yield self.place
             return
-        with TemporaryDirectory(prefix="ctprep-") as folder, self.open() as stream:
-            copy = Path(folder) / f"member{''.join(PurePosixPath(self.name).suffixes[-2:])}"
-            with copy.open("wb") as file:
-                while chunk := stream.read(CHUNK):
-                    file.write(chunk)
-            yield copy
+        with TemporaryDirectory(prefix="ctprep-") as folder:
+            path = Path(folder) / f"file{PurePosixPath(self.name).suffix}"
+            if self.member is None:
+                path.symlink_to(self.place)
+            else:
+                with self.open() as stream, path.open("wb") as file:
+                    shutil.copyfileobj(stream, file, CHUNK)
+            yield path
 
 
 def _cut_off(name: str) -> SourceError:

@@ -10,6 +10,7 @@ from typing import Any
 from ctprep.sources.archives import Member
 from ctprep.sources.dicom_header import Header
 from ctprep.sources.files import SourceFile
+from ctprep.store.names import name_bytes
 
 MOST_IN_MEMORY_KIB = 64 * 1024
 
@@ -27,13 +28,14 @@ class HeaderIndex:
         self._connection.execute(f"PRAGMA cache_size = -{MOST_IN_MEMORY_KIB}")
         self._connection.execute("PRAGMA journal_mode = OFF")
         self._connection.execute(
-            "CREATE TABLE headers (series TEXT, folder TEXT, name TEXT, header TEXT)"
+            "CREATE TABLE headers (series BLOB, folder BLOB, name BLOB, header TEXT)"
         )
         self._connection.execute("BEGIN")
 
     def add(self, header: Header) -> None:
         """Take one header."""
-        row = (series_of(header), header.file.folder, header.file.name, _encode(header))
+        names = (series_of(header), header.file.folder, header.file.name)
+        row = (*map(name_bytes, names), _encode(header))
         self._connection.execute("INSERT INTO headers VALUES (?, ?, ?, ?)", row)
 
     def series(self) -> Iterator[tuple[list[Header], bool]]:
@@ -57,7 +59,7 @@ class HeaderIndex:
 
     def _is_alone_in(self, folder: str) -> bool:
         query = "SELECT COUNT(DISTINCT series) FROM headers WHERE folder = ?"
-        (count,) = self._connection.execute(query, [folder]).fetchone()
+        (count,) = self._connection.execute(query, [name_bytes(folder)]).fetchone()
         return int(count) == 1
 
 

@@ -16,6 +16,8 @@ CtError
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ctprep.store.names import printable
+
 
 class CtError(Exception):
     """A fault in the input, told in three lines.
@@ -37,10 +39,10 @@ class CtError(Exception):
         return _rebuild, (type(self), self.what, self.mend, self.where)
 
     def __str__(self) -> str:
-        lines = [self.what]
+        lines = [printable(self.what)]
         if self.where is not None:
-            lines.append(f"  where: {self.where}")
-        lines.append(f"  mend:  {self.mend}")
+            lines.append(f"  where: {printable(self.where)}")
+        lines.append(f"  mend:  {printable(self.mend)}")
         return "\n".join(lines)
 
 

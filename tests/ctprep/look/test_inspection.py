@@ -56,7 +56,7 @@ def test_every_file_is_counted_once(source, tiny_grid) -> None:
     assert kinds["npz", (60, 100, 100), "IPL"].spacing_mm == (0.8, 0.8, 0.8)
     verdicts = [(group.verdict, group.files, group.groups) for group in summary.refusals]
     assert verdicts == [("single-image", 3, 3), ("not-a-scan", 1, 1)]
-    assert summary.refusals[0].example == "lone-0"
+    assert summary.refusals[0].example == "lone-0/000.dcm"
     assert summary.refusals[1].mend
 
 

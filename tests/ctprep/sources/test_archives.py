@@ -150,3 +150,19 @@ def test_what_cannot_be_read_in_place_has_its_row(tmp_path: Path) -> None:
         "locked.zip/a.dcm": "encrypted",
         "old.tar.xz": "archive",
     }
+
+
+def test_every_member_has_a_name_of_its_own(tmp_path: Path) -> None:
+    """Repeated, spelled like a repeated one, spelled alike once cleaned, and none at all."""
+    archive = tmp_path / "names.tar"
+    names = ("a", "a", "a~2", "a", "./a", "b/../a", "..", "/")
+    with tarfile.open(archive, "w") as packed:
+        for name in names:
+            packed.addfile(tarfile.TarInfo(name))
+
+    told = [outcome.name for outcome in discover(archive)]
+
+    assert len(set(told)) == len(told) == len(names)
+    assert told[:3] == ["names.tar/a", "names.tar/a~2", "names.tar/a~2~2"]
+    assert told == [outcome.name for outcome in discover(archive)]
+    assert "names.tar/" not in told

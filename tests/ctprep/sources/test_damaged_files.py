@@ -7,12 +7,14 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK
+from pydicom.uid import ExplicitVRLittleEndian
 
 from ctprep.sources.discover import discover
 from ctprep.sources.read import read
-from ctprep.sources.source import Found, Refused
+from ctprep.sources.source import Refused
 from ctprep.store.errors import SourceError
 
 
@@ -102,25 +104,6 @@ def test_pickled_arrays_are_never_loaded(tmp_path: Path) -> None:
     assert _verdict(path) == "unreadable"
 
 
-def test_links_out_of_the_source_are_not_followed(tmp_path: Path) -> None:
-    """Neither files nor folders; both are told."""
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "scan.nii").write_bytes(_nifti())
-    source = tmp_path / "source"
-    source.mkdir()
-    (source / "file.nii").symlink_to(outside / "scan.nii")
-    (source / "folder").symlink_to(outside)
-
-    outcomes = list(discover(source))
-
-    assert [(o.name, o.verdict) for o in outcomes if isinstance(o, Refused)] == [
-        ("file.nii", "link"),
-        ("folder", "link"),
-    ]
-    assert not any(isinstance(o, Found) for o in outcomes)
-
-
 def test_an_empty_source_is_an_error(tmp_path: Path) -> None:
     """Nothing to do is rarely what was meant."""
     with pytest.raises(SourceError) as caught:
@@ -169,3 +152,69 @@ def _npz() -> bytes:
     file = io.BytesIO()
     np.savez(file, ct=_hu())
     return file.getvalue()
+
+
+def test_a_directory_of_files_is_told_as_one(tmp_path: Path) -> None:
+    """Every disc has one; its class is in the file's own header alone."""
+    path = tmp_path / "DICOMDIR"
+    dataset = pydicom.Dataset()
+    dataset.FileSetID = "DISC"
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+    dataset.preamble = bytes(128)
+    dataset.save_as(path)
+
+    assert _verdict(path) == "no-image"
+
+
+@pytest.mark.parametrize("modality", ["RTDOSE", "MR", "SEG"])
+def test_another_modality_is_told_before_what_is_wrong_with_it(tmp_path, tiny, modality) -> None:
+    """What is no CT need not be exported again for its broken elements."""
+    dataset = pydicom.dcmread(sorted(tiny.dicom(tmp_path / "series").iterdir())[0])
+    dataset.Modality = modality
+    dataset.add_new("NumberOfFrames", "SH", "many")
+    dataset.SharedFunctionalGroupsSequence = [pydicom.Dataset()]
+    dataset.PerFrameFunctionalGroupsSequence = [pydicom.Dataset()] * 3
+    dataset.save_as(tmp_path / "other.dcm", enforce_file_format=False)
+
+    assert _verdict(tmp_path / "other.dcm") == ("segmentation" if modality == "SEG" else "not-ct")
+
+
+def test_a_data_set_of_the_other_byte_order_needs_no_preamble(tmp_path: Path, tiny) -> None:
+    """As old archives hold them."""
+    dataset = pydicom.dcmread(sorted(tiny.dicom(tmp_path / "series").iterdir())[0])
+    dataset.PixelData = dataset.pixel_array.astype(">u2").tobytes()
+    del dataset.file_meta
+    pydicom.dcmwrite(tmp_path / "bare", dataset, implicit_vr=False, little_endian=False)
+
+    assert _verdict(tmp_path / "bare") == "single-image"
+
+
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Pair, nibabel.Nifti2Pair])
+def test_half_of_a_pair_is_told_as_such(tmp_path: Path, kind) -> None:
+    """The header tells where its voxels are: in another file."""
+    nibabel.save(kind(np.zeros((3, 3, 3), np.int16), np.eye(4)), tmp_path / "scan.hdr")
+    (tmp_path / "scan.img").unlink()
+
+    assert _verdict(tmp_path / "scan.hdr") == "detached"
+
+
+@pytest.mark.parametrize("name", ["IM001.dcm.gz", "scan.nrrd.gz", "scans.bz2"])
+def test_what_is_packed_is_told_as_such(tmp_path: Path, name: str) -> None:
+    """It could hold a scan; the mend is to unpack it."""
+    (tmp_path / name).write_bytes(b"\x1f\x8b")
+
+    assert _verdict(tmp_path / name) == "archive"
+
+
+def test_one_image_is_called_by_its_name(tmp_path: Path, tiny) -> None:
+    """Not by the folder that it is alone in."""
+    path = sorted(tiny.dicom(tmp_path / "series").iterdir())[3]
+
+    for source, name in ((path, "003.dcm"), (tmp_path, "series/003.dcm")):
+        (refused,) = discover(source)
+        assert (refused.name, refused.verdict) == (name, "single-image")
+        for other in path.parent.iterdir():
+            if other != path:
+                other.unlink()

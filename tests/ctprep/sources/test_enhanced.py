@@ -134,3 +134,61 @@ def test_frames_without_groups_are_refused(series: Path, tmp_path: Path) -> None
     (refused,) = discover(tmp_path / "enhanced")
     assert isinstance(refused, Refused)
     assert refused.verdict == "multi-frame"
+
+
+AXIAL = ["ORIGINAL", "PRIMARY", "AXIAL", "NONE"]
+MIXED = ["MIXED", "PRIMARY", "MIXED", "MIXED"]
+
+
+@pytest.mark.parametrize(
+    ("of_object", "of_all", "of_one", "verdict"),
+    [
+        (AXIAL, AXIAL, AXIAL, None),
+        (["ORIGINAL", "PRIMARY", "VOLUME", "NONE"], None, None, None),
+        (["DERIVED", "PRIMARY", "VOLUME", "MEAN"], None, None, None),
+        # The object says it of all its frames, whether they repeat it or not.
+        (["ORIGINAL", "PRIMARY", "LOCALIZER", "NONE"], None, None, "localizer"),
+        (["ORIGINAL", "PRIMARY", "LOCALIZER", "NONE"], AXIAL, None, "localizer"),
+        (["DERIVED", "PRIMARY", "VOLUME", "MAXIMUM"], AXIAL, None, "projection"),
+        # One frame says it, where the object tells that they are mixed.
+        (MIXED, AXIAL, ["ORIGINAL", "PRIMARY", "LOCALIZER", "NONE"], "localizer"),
+        (MIXED, AXIAL, ["DERIVED", "PRIMARY", "AXIAL", "SUBTRACTION"], "not-hu"),
+        (MIXED, ["ORIGINAL", "PRIMARY", "LOCALIZER", "NONE"], None, "localizer"),
+    ],
+)
+def test_what_an_image_is_holds_for_object_and_frame(
+    series: Path, tmp_path: Path, of_object, of_all, of_one, verdict
+) -> None:
+    """ImageType of the object, FrameType of all frames and of one."""
+    whole = _enhance(series, tmp_path / "enhanced")
+    whole.ImageType = of_object
+    for groups, frame_type in (
+        (whole.SharedFunctionalGroupsSequence, of_all),
+        (whole.PerFrameFunctionalGroupsSequence[5:6], of_one),
+    ):
+        for group in groups if frame_type else ():
+            kind = Dataset()
+            kind.FrameType = frame_type
+            group.CTImageFrameTypeSequence = [kind]
+    whole.save_as(tmp_path / "enhanced" / "enhanced.dcm")
+
+    (outcome,) = discover(tmp_path / "enhanced")
+
+    assert (outcome.verdict if isinstance(outcome, Refused) else None) == verdict
+
+
+@pytest.mark.parametrize("of_object", [False, True])
+def test_a_rendering_is_a_projection(series: Path, tmp_path: Path, of_object: bool) -> None:
+    """Told by an element of its own, of the object or of a frame."""
+    whole = _enhance(series, tmp_path / "enhanced")
+    if of_object:
+        whole.VolumeBasedCalculationTechnique = "VOLUME_RENDER"
+    else:
+        kind = Dataset()
+        kind.VolumeBasedCalculationTechnique = "MAX_IP"
+        whole.SharedFunctionalGroupsSequence[0].CTImageFrameTypeSequence = [kind]
+    whole.save_as(tmp_path / "enhanced" / "enhanced.dcm")
+
+    (refused,) = discover(tmp_path / "enhanced")
+
+    assert refused.verdict == "projection"
