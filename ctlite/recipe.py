@@ -47,6 +47,7 @@ class DataRecipe(Section):
     max_tokens: int = Field(default=512, gt=0)
     """Tokens kept of a report."""
     batch_size: int = Field(default=4, gt=0)
+    """Scans in a batch of each process."""
     threads: int = Field(default=2, gt=0)
     """Volumes decoded at once."""
     prefetch: int = Field(default=2, gt=0)
@@ -103,6 +104,8 @@ class Recipe(Section):
     """`auto` takes a GPU where there is one."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """`bfloat16` computes matrix products in it (autocast); weights stay float32."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """With several processes: `ddp` keeps the whole model on each, `fsdp` divides it."""
     recompute: bool = False
     """Whether the backward pass computes image blocks again, which saves memory for time."""
 

@@ -17,10 +17,15 @@ from ctlite.trainer import choose_device, train
 from ctprep.store.errors import CheckpointError, CtError, RecipeError
 
 
-def losses(run: Path) -> list[float]:
-    """The total loss of every step in a run's metrics."""
+def metric(run: Path, key: str) -> list[float]:
+    """One of a run's metrics, step by step."""
     lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line)["loss/total"] for line in lines]
+    return [json.loads(line)[key] for line in lines]
+
+
+def losses(run: Path) -> list[float]:
+    """The total loss of every step."""
+    return metric(run, "loss/total")
 
 
 @pytest.mark.parametrize(
