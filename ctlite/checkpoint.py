@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ctlite import ranks
+from ctlite.averaging import WeightAverage
 from ctlite.divided import divided_like, whole_state
 from ctlite.stages.stage import Stage
 from ctprep.store.errors import CheckpointError, located
@@ -21,6 +22,7 @@ from ctprep.store.errors import CheckpointError, located
 STATE_FILE = "state.json"
 STAGE_FILE = "stage.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
+AVERAGE_FILE = "average.safetensors"
 RANDOM_FILE = "random.safetensors"
 BETWEEN = ":"
 """Stands between a parameter's name and its moment's, in the file of the optimizer."""
@@ -38,7 +40,11 @@ class Progress:
 
 
 def save_checkpoint(
-    folder: Path, stage: Stage, optimizer: torch.optim.Optimizer, progress: Progress
+    folder: Path,
+    stage: Stage,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage,
+    progress: Progress,
 ) -> Path:
     """Write a checkpoint beside its place, and rename it when it is on disk.
 
@@ -49,6 +55,7 @@ def save_checkpoint(
         folder: of the run's checkpoints.
         stage: model, losses and buffers.
         optimizer: its moments.
+        average: of the weights.
         progress: step and data position.
 
     Returns:
@@ -58,6 +65,7 @@ def save_checkpoint(
     tensors = {
         STAGE_FILE: whole_state(_stage_state(stage)),
         OPTIMIZER_FILE: whole_state(_optimizer_state(stage, optimizer)),
+        AVERAGE_FILE: whole_state(average.state_dict()),
         RANDOM_FILE: _random_state(),
     }
     if ranks.rank() == 0:
@@ -115,13 +123,16 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"))
 
 
-def load_checkpoint(path: Path, stage: Stage, optimizer: torch.optim.Optimizer) -> Progress:
+def load_checkpoint(
+    path: Path, stage: Stage, optimizer: torch.optim.Optimizer, average: WeightAverage
+) -> Progress:
     """Bring stage, optimizer and random generators to where they were.
 
     Args:
         path: folder of a checkpoint.
         stage: as it was built from the same recipe.
         optimizer: likewise.
+        average: likewise.
 
     Returns:
         Step and data position.
@@ -134,6 +145,7 @@ def load_checkpoint(path: Path, stage: Stage, optimizer: torch.optim.Optimizer) 
             values = json.loads((path / STATE_FILE).read_text(encoding="utf-8"))
             _load_stage(stage, load_file(path / STAGE_FILE))
             _load_optimizer(stage, optimizer, load_file(path / OPTIMIZER_FILE))
+            average.load_state_dict(load_file(path / AVERAGE_FILE))
             _load_random(load_file(path / RANDOM_FILE))
             return Progress(int(values["step"]), values["loader"])
         except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:

@@ -73,6 +73,9 @@ class OptimizerRecipe(Section):
     """Greatest norm of the gradient; 0 does not clip."""
     accumulation: int = Field(default=1, gt=0)
     """Batches whose gradients are added up before a step."""
+    average_decay: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the weights' running average that a step leaves as it was, such as 0.999; the
+    model that is saved is then the average. 0 saves the last weights."""
 
 
 class ScheduleRecipe(Section):
@@ -106,6 +109,10 @@ class Recipe(Section):
     """`bfloat16` computes matrix products in it (autocast); weights stay float32."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """With several processes: `ddp` keeps the whole model on each, `fsdp` divides it."""
+    compile: bool = False
+    """Whether the blocks of the image encoder are compiled, which takes a while at the start."""
+    tensorboard: bool = False
+    """Whether metrics go to `<out>/tensorboard` too."""
     recompute: bool = False
     """Whether the backward pass computes image blocks again, which saves memory for time."""
 

@@ -64,7 +64,9 @@ class RunFolder:
         written = path / "recipe.toml"
         if written.is_file() and (list_checkpoints(run.checkpoints) or run.model.is_dir()):
             # Where a run lies is no part of what it computes, nor is who holds which parameter.
-            same = {"out": recipe.out, "parallel": recipe.parallel}
+            same: dict[str, Any] = {
+                name: getattr(recipe, name) for name in ("out", "parallel", "tensorboard")
+            }
             before = load_recipe(str(written)).model_copy(update=same)
             differing = differing_keys(recipe, before)
             if differing:

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from ctlite import ranks
 from ctlite.assembly import assemble
+from ctlite.averaging import WeightAverage
 from ctlite.checkpoint import Progress, load_checkpoint, save_checkpoint
+from ctlite.compiling import compile_blocks
 from ctlite.data.batch import Batch
 from ctlite.data.loader import Loader
 from ctlite.memory import GIB, estimate_memory, is_out_of_memory, out_of_memory, peak_bytes
@@ -29,6 +31,7 @@ from ctlite.recipe import Recipe
 from ctlite.run_folder import RunFolder
 from ctlite.stages.stage import Stage
 from ctlite.stopping import StopRequest
+from ctlite.tensorboard import Board
 from ctprep.store.errors import CtError, RecipeError
 
 logger = logging.getLogger(__name__)
@@ -94,11 +97,18 @@ def train(recipe: Recipe, run_folder: Path) -> Generator[StepReport, None, None]
     run = ranks.first_alone(
         lambda: RunFolder.begin(run_folder, recipe), lambda: RunFolder(run_folder)
     )
+    board = Board(run_folder) if recipe.tensorboard and not ranks.rank() else None
     torch.manual_seed(recipe.seed)
     parts = assemble(recipe)
     loop = _Loop(recipe, run, device, parts.stage, parts.loader, parts.tuning)
     loop.start()
-    yield from loop.steps()
+    if board is None:
+        yield from loop.steps()
+        return
+    with closing(board):
+        for report in loop.steps():
+            board.log(report.metrics())
+            yield report
 
 
 def choose_device(name: str) -> torch.device:
@@ -139,6 +149,8 @@ class _Loop:
         self.run = run
         self.device = device
         self.stage = stage.to(device)
+        if recipe.compile:
+            compile_blocks(stage)
         self.loader = loader
         self.tuning = tuning
         self.step = 0
@@ -161,11 +173,12 @@ class _Loop:
         self.optimizer = build_optimizer(
             self.stage.parameter_groups(options.lr, options.weight_decay)
         )
+        self.average = WeightAverage(self.stage, options.average_decay)
         if ranks.rank():
             # All began alike; what is drawn from now on, such as dropout, is each rank's own.
             torch.manual_seed(self.recipe.seed * ranks.world_size() + ranks.rank())
         if last is not None:
-            progress = load_checkpoint(last, self.stage, self.optimizer)
+            progress = load_checkpoint(last, self.stage, self.optimizer, self.average)
             self.loader.load_state_dict(progress.loader)
             self.step = progress.step
             logger.info("going on after step %d", self.step)
@@ -192,12 +205,14 @@ class _Loop:
                         self.save()
                     raise KeyboardInterrupt(f"stopped after step {self.step}, which is saved")
         if not self.run.model.is_dir():
-            self.run.save_model(self.stage.model)
+            with self.average.applied():
+                self.run.save_model(self.stage.model)
 
     def save(self) -> None:
         """Write a checkpoint of the step that was done last."""
         progress = Progress(self.step, self.loader.state_dict())
-        save_checkpoint(self.run.checkpoints, self.stage, self.optimizer, progress)
+        folder = self.run.checkpoints
+        save_checkpoint(folder, self.stage, self.optimizer, self.average, progress)
 
     def _guarded_step(self, batches: Iterator[Batch]) -> StepReport:
         try:
@@ -248,6 +263,7 @@ class _Loop:
             raise _not_finite("the gradient", seen)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self.average.update()
         self.step += 1
         return StepReport(
             step=self.step,
@@ -272,7 +288,7 @@ class _Loop:
         if self.tuning is None or not every or self.step % every:
             return None
         self.stage.eval()
-        with closing(self.tuning.epoch(0)) as batches:
+        with self.average.applied(), closing(self.tuning.epoch(0)) as batches:
             totals = [sum(self._losses(batch.to(self.device)).values()) for batch in batches]
         return math.fsum(float(ranks.mean(torch.as_tensor(each))) for each in totals) / len(totals)
 
