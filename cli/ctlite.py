@@ -205,6 +205,36 @@ def embed(
             save_latents(predictor, scans, out, batch_size=batch_size)
 
 
+@app.command("export-onnx")
+def export_onnx(
+    model: Model,
+    out: Annotated[Path, typer.Argument(help="ONNX file to write; its weights go beside it.")],
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="Label whose direction is told; may come several times. [default: 12]"),
+    ] = None,
+    batch_size: BatchSize = 1,
+    verbose: Verbose = 0,
+) -> None:
+    """Write the image tower for programs without torch, checked by onnxruntime.
+
+    It takes voxels as they are stored and gives latents; OUT.json tells the preprocessing, and
+    the direction of each label, whose dot product with a latent is the label's score.
+
+    Example: ctlite export-onnx runs/sfp ct-lite.onnx
+    """
+    start_logging(verbose)
+    with mendable():
+        from ctlite import export
+        from ctlite.predictor import Predictor
+        from ctprep.store.labels import CT_LITE_LABELS
+
+        loaded = Predictor(model).model
+        difference = export.export_onnx(loaded, out, batch_size=batch_size)
+        export.write_description(loaded, out, label or CT_LITE_LABELS)
+        typer.echo(f"{out}: onnxruntime differs from torch by at most {difference:.1g}")
+
+
 def main() -> None:
     """Run the command line."""
     app()

@@ -60,6 +60,11 @@ class Predictor:
         self._model = CtClip.from_pretrained(self._folder).to(self._device).eval()
 
     @property
+    def model(self) -> CtClip:
+        """The model itself, in evaluation mode."""
+        return self._model
+
+    @property
     def preprocessing(self) -> Preprocessing:
         """The volumes that the model takes; `ctprep.prepare.prepared` makes them of a scan."""
         return self._model.config.preprocessing
