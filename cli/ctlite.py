@@ -134,6 +134,107 @@ def compare(
             show_comparison(rows)
 
 
+Model = Annotated[Path, typer.Argument(help="Run folder with a trained model, or its model/.")]
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="Folder or file with scans (DICOM, NIfTI, ...), a store, a volume of one, or s3://."
+    ),
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Volumes encoded at once.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Tolerant = Annotated[bool, typer.Option("--tolerant", help="Mend what can be mended in SOURCE.")]
+
+
+@app.command()
+def predict(
+    model: Model,
+    source: Source,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What to look for; may come several times. [default: the model's labels]"
+        ),
+    ] = None,
+    batch_size: BatchSize = 1,
+    device: Device = "auto",
+    tolerant: Tolerant = False,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Score findings in scans that have no labels, zero-shot; for research only.
+
+    Scans are read, resampled, windowed and compressed as those were that the model learned from.
+    Exits with 3 when something was refused.
+
+    Example: ctlite predict runs/sfp patient/ --label "pleural effusion"
+    """
+    start_logging(verbose)
+    with mendable():
+        from cli.predict import open_scans, show_predictions
+        from ctlite.predictor import Predictor
+        from ctlite.trainer import choose_device
+
+        predictor = Predictor(model, device=choose_device(device))
+        with open_scans(source, predictor.preprocessing, tolerant=tolerant) as scans:
+            show_predictions(predictor, scans, labels=label, batch_size=batch_size, as_json=as_json)
+
+
+@app.command()
+def embed(
+    model: Model,
+    source: Source,
+    out: Annotated[Path, typer.Argument(help="NPZ file to write: names, latents.")],
+    batch_size: BatchSize = 1,
+    device: Device = "auto",
+    tolerant: Tolerant = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Write the image latents of scans, unit vectors of the space shared with reports.
+
+    Example: ctlite embed runs/sfp stores/q90.zarr latents.npz
+    """
+    start_logging(verbose)
+    with mendable():
+        from cli.predict import open_scans, save_latents
+        from ctlite.predictor import Predictor
+        from ctlite.trainer import choose_device
+
+        predictor = Predictor(model, device=choose_device(device))
+        with open_scans(source, predictor.preprocessing, tolerant=tolerant) as scans:
+            save_latents(predictor, scans, out, batch_size=batch_size)
+
+
+@app.command("export-onnx")
+def export_onnx(
+    model: Model,
+    out: Annotated[Path, typer.Argument(help="ONNX file to write; its weights go beside it.")],
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="Label whose direction is told; may come several times. [default: 12]"),
+    ] = None,
+    batch_size: BatchSize = 1,
+    verbose: Verbose = 0,
+) -> None:
+    """Write the image tower for programs without torch, checked by onnxruntime.
+
+    It takes voxels as they are stored and gives latents; OUT.json tells the preprocessing, and
+    the direction of each label, whose dot product with a latent is the label's score.
+
+    Example: ctlite export-onnx runs/sfp ct-lite.onnx
+    """
+    start_logging(verbose)
+    with mendable():
+        from ctlite import export
+        from ctlite.predictor import Predictor
+        from ctprep.store.labels import CT_LITE_LABELS
+
+        loaded = Predictor(model).model
+        difference = export.export_onnx(loaded, out, batch_size=batch_size)
+        export.write_description(loaded, out, label or CT_LITE_LABELS)
+        typer.echo(f"{out}: onnxruntime differs from torch by at most {difference:.1g}")
+
+
 def main() -> None:
     """Run the command line."""
     app()

@@ -54,7 +54,7 @@ def show_scores(scores: Scores, *, as_json: bool) -> None:
         table.add_section()
         values = [_tell(metric) for metric in (means.auroc, means.weighted_f1, means.accuracy)]
         table.add_row("mean", *values, "", "")
-        _print(table)
+        print_table(table)
         left_out = [
             f"{name} ({row.left_out})" for name, row in means.labels.items() if row.left_out
         ]
@@ -85,7 +85,7 @@ def show_comparison(rows: Sequence[ComparisonRow]) -> None:
             f"{row.head_parameters:,}",
             f"{row.bytes_per_volume:,.0f}",
         )
-    _print(table)
+    print_table(table)
 
 
 def _tell(metric: Interval) -> str:
@@ -96,7 +96,8 @@ def _tell(metric: Interval) -> str:
     return f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})"
 
 
-def _print(table: Table) -> None:
+def print_table(table: Table) -> None:
+    """Print a table as wide as the terminal, or wide enough for a file."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH)

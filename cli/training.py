@@ -7,6 +7,7 @@ import typer
 from rich.progress import Progress, TaskID
 
 from cli.progress import progress_bar
+from ctlite import ranks
 from ctlite.assembly import assemble
 from ctlite.memory import estimate_memory
 from ctlite.recipe import Recipe, to_toml
@@ -60,6 +61,11 @@ def show_training(recipe: Recipe, run: Path, *, as_json: bool) -> None:
         run: its folder.
         as_json: every step's metrics as a JSON line on standard output.
     """
+    if ranks.rank():
+        # Every process under torchrun sees the same numbers; the first one tells them.
+        for _ in train(recipe, run):
+            pass
+        return
     last: StepReport | None = None
     with progress_bar() as progress:
         task = progress.add_task(run.name, total=recipe.schedule.steps)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ctlite import ranks
 from ctlite.data.loader import Loader
 from ctlite.data.reports import Reports, read_report_texts
 from ctlite.recipe import Recipe
@@ -89,6 +90,8 @@ def assemble(recipe: Recipe) -> Parts:
             prefetch=data.prefetch,
             threads=data.threads,
             unreadable_quota=data.unreadable_quota,
+            rank=ranks.rank(),
+            world_size=ranks.world_size(),
         )
 
     tuning = load("tune", shuffle=False) if recipe.schedule.tune_steps else None

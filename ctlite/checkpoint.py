@@ -13,13 +13,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ctlite import ranks
+from ctlite.averaging import WeightAverage
+from ctlite.divided import divided_like, whole_state
 from ctlite.stages.stage import Stage
 from ctprep.store.errors import CheckpointError, located
 
 STATE_FILE = "state.json"
 STAGE_FILE = "stage.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
+AVERAGE_FILE = "average.safetensors"
 RANDOM_FILE = "random.safetensors"
+BETWEEN = ":"
+"""Stands between a parameter's name and its moment's, in the file of the optimizer."""
 KEEP = 2
 """Checkpoints left in a run: the last, and one before in case of a damaged disk."""
 
@@ -34,32 +40,52 @@ class Progress:
 
 
 def save_checkpoint(
-    folder: Path, stage: Stage, optimizer: torch.optim.Optimizer, progress: Progress
+    folder: Path,
+    stage: Stage,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage,
+    progress: Progress,
 ) -> Path:
     """Write a checkpoint beside its place, and rename it when it is on disk.
+
+    All ranks give what they hold, and the first one writes it whole: it does not matter to the
+    next run how the parameters were divided.
 
     Args:
         folder: of the run's checkpoints.
         stage: model, losses and buffers.
         optimizer: its moments.
+        average: of the weights.
         progress: step and data position.
 
     Returns:
         Folder of the checkpoint.
     """
     final = folder / f"step-{progress.step:08d}"
+    tensors = {
+        STAGE_FILE: whole_state(_stage_state(stage)),
+        OPTIMIZER_FILE: whole_state(_optimizer_state(stage, optimizer)),
+        AVERAGE_FILE: whole_state(average.state_dict()),
+        RANDOM_FILE: _random_state(),
+    }
+    if ranks.rank() == 0:
+        _write(final, tensors, progress)
+    ranks.wait()
+    return final
+
+
+def _write(final: Path, tensors: dict[str, dict[str, Tensor]], progress: Progress) -> None:
+    folder = final.parent
     partial = folder / f".{final.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    save_file(_stage_state(stage), partial / STAGE_FILE)
-    save_file(_optimizer_state(optimizer), partial / OPTIMIZER_FILE)
-    save_file(_random_state(), partial / RANDOM_FILE)
+    for name, state in tensors.items():
+        save_file(state, partial / name)
     values = {"step": progress.step, "loader": progress.loader}
     (partial / STATE_FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     publish_folder(partial, final)
     for old in list_checkpoints(folder)[:-KEEP]:
         shutil.rmtree(old)
-    return final
 
 
 def publish_folder(partial: Path, final: Path) -> None:
@@ -97,13 +123,16 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"))
 
 
-def load_checkpoint(path: Path, stage: Stage, optimizer: torch.optim.Optimizer) -> Progress:
+def load_checkpoint(
+    path: Path, stage: Stage, optimizer: torch.optim.Optimizer, average: WeightAverage
+) -> Progress:
     """Bring stage, optimizer and random generators to where they were.
 
     Args:
         path: folder of a checkpoint.
         stage: as it was built from the same recipe.
         optimizer: likewise.
+        average: likewise.
 
     Returns:
         Step and data position.
@@ -115,7 +144,8 @@ def load_checkpoint(path: Path, stage: Stage, optimizer: torch.optim.Optimizer) 
         try:
             values = json.loads((path / STATE_FILE).read_text(encoding="utf-8"))
             _load_stage(stage, load_file(path / STAGE_FILE))
-            _load_optimizer(optimizer, load_file(path / OPTIMIZER_FILE))
+            _load_optimizer(stage, optimizer, load_file(path / OPTIMIZER_FILE))
+            average.load_state_dict(load_file(path / AVERAGE_FILE))
             _load_random(load_file(path / RANDOM_FILE))
             return Progress(int(values["step"]), values["loader"])
         except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
@@ -128,9 +158,8 @@ def load_checkpoint(path: Path, stage: Stage, optimizer: torch.optim.Optimizer) 
 
 
 def _stage_state(stage: Stage) -> dict[str, Tensor]:
-    # A clone, as safetensors refuses tensors that share memory.
     return {
-        name: tensor.detach().cpu().contiguous().clone()
+        name: tensor
         for name, tensor in stage.state_dict().items()
         if not name.startswith(stage.frozen or ("\0",))
     }
@@ -146,22 +175,33 @@ def _load_stage(stage: Stage, state: Mapping[str, Tensor]) -> None:
             f"{differing[0]}",
             mend="begin a new run folder; this one is of another release or recipe",
         )
-    stage.load_state_dict(dict(state), strict=False)
+    divided = {name: divided_like(tensor, own[name]) for name, tensor in state.items()}
+    stage.load_state_dict(divided, strict=False)
 
 
-def _optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def _optimizer_state(stage: Stage, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     return {
-        f"{number}.{name}": value.detach().cpu().contiguous()
-        for number, values in optimizer.state_dict()["state"].items()
-        for name, value in values.items()
+        f"{name}{BETWEEN}{key}": value
+        for name, parameter in stage.named_parameters()
+        if parameter in optimizer.state
+        for key, value in optimizer.state[parameter].items()
     }
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, flat: Mapping[str, Tensor]) -> None:
+def _load_optimizer(
+    stage: Stage, optimizer: torch.optim.Optimizer, flat: Mapping[str, Tensor]
+) -> None:
+    # By name in the file: groups, and with them numbers, depend on how parameters are divided.
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    numbers = {parameter: number for number, parameter in enumerate(trained)}
+    parameters = dict(stage.named_parameters())
     state: dict[int, dict[str, Tensor]] = {}
-    for key, value in flat.items():
-        number, _, name = key.partition(".")
-        state.setdefault(int(number), {})[name] = value
+    for place, value in flat.items():
+        name, _, key = place.rpartition(BETWEEN)
+        own = parameters[name]
+        # The count of steps is one number, whatever the shape of its parameter.
+        moment = divided_like(value, own) if value.shape == own.shape else value
+        state.setdefault(numbers[own], {})[key] = moment
     # Rates and decays follow from the recipe, so the groups stay as they were built.
     optimizer.load_state_dict(
         {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
@@ -169,13 +209,19 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, flat: Mapping[str, Tensor]
 
 
 def _random_state() -> dict[str, Tensor]:
-    state = {"cpu": torch.get_rng_state()}
+    own = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
-    return state
+        own["cuda"] = torch.cuda.get_rng_state()
+    return {
+        f"{rank}.{name}": state
+        for rank, states in enumerate(ranks.gather_values(own))
+        for name, state in states.items()
+    }
 
 
 def _load_random(state: Mapping[str, Tensor]) -> None:
-    torch.set_rng_state(state["cpu"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])
+    rank = ranks.rank()
+    if f"{rank}.cpu" in state:
+        torch.set_rng_state(state[f"{rank}.cpu"])
+    if f"{rank}.cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state[f"{rank}.cuda"])

@@ -6,6 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from ctlite.divided import is_divided, whole
 
 BETAS = (0.9, 0.999)
 UNDECAYED = ("temperature", "t_prime", "q_scale", "k_scale", "gamma", "beta")
@@ -35,20 +38,21 @@ def parameter_groups(
     Source:
         CT-Lite (19) for the factor.
     """
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, bool, bool], list[nn.Parameter]] = {}
     for name, parameter in named:
         if parameter.requires_grad:
             is_fast = fast_prefix is not None and name.startswith(fast_prefix)
-            key = is_fast, _is_decayed(name, parameter)
+            # The fused step takes no list in which some are divided among processes.
+            key = is_fast, _is_decayed(name, parameter), is_divided(parameter)
             groups.setdefault(key, []).append(parameter)
     return [
         {
             "name": ("fast" if is_fast else "base") + ("" if is_decayed else "-undecayed"),
-            "params": groups[is_fast, is_decayed],
+            "params": groups[is_fast, is_decayed, divided],
             "lr": lr * (fast_factor if is_fast else 1.0),
             "weight_decay": weight_decay if is_decayed else 0.0,
         }
-        for is_fast, is_decayed in sorted(groups)
+        for is_fast, is_decayed, divided in sorted(groups)
     ]
 
 
@@ -104,7 +108,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
         group["lr"] = group["peak_lr"] * factor
 
 
-def clip_gradients(parameters: Iterable[Tensor], limit: float) -> float:
+def clip_gradients(parameters: Iterable[nn.Parameter], limit: float) -> float:
     """Scale gradients down to a norm.
 
     Args:
@@ -114,5 +118,16 @@ def clip_gradients(parameters: Iterable[Tensor], limit: float) -> float:
     Returns:
         The norm before.
     """
-    norm = torch.nn.utils.clip_grad_norm_(list(parameters), limit or math.inf)
+    parts: dict[bool, list[Tensor]] = {False: [], True: []}
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parts[is_divided(parameter)].append(parameter)
+    norms = [
+        whole(get_total_norm([p.grad for p in part if p.grad is not None]))
+        for part in parts.values()
+        if part
+    ]
+    norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
+    for part in parts.values():
+        clip_grads_with_norm_(part, limit or math.inf, norm)
     return float(norm)

@@ -47,6 +47,7 @@ class DataRecipe(Section):
     max_tokens: int = Field(default=512, gt=0)
     """Tokens kept of a report."""
     batch_size: int = Field(default=4, gt=0)
+    """Scans in a batch of each process."""
     threads: int = Field(default=2, gt=0)
     """Volumes decoded at once."""
     prefetch: int = Field(default=2, gt=0)
@@ -72,6 +73,9 @@ class OptimizerRecipe(Section):
     """Greatest norm of the gradient; 0 does not clip."""
     accumulation: int = Field(default=1, gt=0)
     """Batches whose gradients are added up before a step."""
+    average_decay: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the weights' running average that a step leaves as it was, such as 0.999; the
+    model that is saved is then the average. 0 saves the last weights."""
 
 
 class ScheduleRecipe(Section):
@@ -103,6 +107,12 @@ class Recipe(Section):
     """`auto` takes a GPU where there is one."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """`bfloat16` computes matrix products in it (autocast); weights stay float32."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """With several processes: `ddp` keeps the whole model on each, `fsdp` divides it."""
+    compile: bool = False
+    """Whether the blocks of the image encoder are compiled, which takes a while at the start."""
+    tensorboard: bool = False
+    """Whether metrics go to `<out>/tensorboard` too."""
     recompute: bool = False
     """Whether the backward pass computes image blocks again, which saves memory for time."""
 

@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 
+from ctlite import ranks
 from ctlite.checkpoint import list_checkpoints, publish_folder
+from ctlite.divided import whole_state
 from ctlite.models.ct_clip import CtClip
 from ctlite.recipe import Recipe, differing_keys, load_recipe, to_toml
 from ctprep.store.errors import RecipeError
@@ -61,8 +63,11 @@ class RunFolder:
         path.mkdir(parents=True, exist_ok=True)
         written = path / "recipe.toml"
         if written.is_file() and (list_checkpoints(run.checkpoints) or run.model.is_dir()):
-            # Where a run lies is no part of what it computes.
-            before = load_recipe(str(written)).model_copy(update={"out": recipe.out})
+            # Where a run lies is no part of what it computes, nor is who holds which parameter.
+            same: dict[str, Any] = {
+                name: getattr(recipe, name) for name in ("out", "parallel", "tensorboard")
+            }
+            before = load_recipe(str(written)).model_copy(update=same)
             differing = differing_keys(recipe, before)
             if differing:
                 raise RecipeError(
@@ -107,14 +112,17 @@ class RunFolder:
             file.write(json.dumps(dict(metrics)) + "\n")
 
     def save_model(self, model: CtClip) -> None:
-        """Write the trained model, whole or not at all.
+        """Write the trained model, whole or not at all; all ranks must ask for it.
 
         Args:
             model: to be evaluated.
         """
-        partial = self.path / ".model.partial"
-        model.save_pretrained(partial)
-        publish_folder(partial, self.model)
+        state = whole_state(model.state_dict())
+        if ranks.rank() == 0:
+            partial = self.path / ".model.partial"
+            model.save_pretrained(partial, state)
+            publish_folder(partial, self.model)
+        ranks.wait()
 
 
 def describe_environment() -> dict[str, Any]:
@@ -129,6 +137,7 @@ def describe_environment() -> dict[str, Any]:
         "system": platform.system(),
         "machine": platform.machine(),
         "cpu_count": os.cpu_count(),
+        "processes": ranks.world_size(),
         "torch_threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if has_gpu else None,
         "cuda": torch.version.cuda if has_gpu else None,

@@ -12,8 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ctlite import ranks
 from ctlite.assembly import assemble
+from ctlite.averaging import WeightAverage
 from ctlite.checkpoint import Progress, load_checkpoint, save_checkpoint
+from ctlite.compiling import compile_blocks
 from ctlite.data.batch import Batch
 from ctlite.data.loader import Loader
 from ctlite.memory import GIB, estimate_memory, is_out_of_memory, out_of_memory, peak_bytes
@@ -23,10 +26,12 @@ from ctlite.optimizer import (
     schedule_factor,
     set_learning_rate,
 )
+from ctlite.parallel import ParallelStage
 from ctlite.recipe import Recipe
 from ctlite.run_folder import RunFolder
 from ctlite.stages.stage import Stage
 from ctlite.stopping import StopRequest
+from ctlite.tensorboard import Board
 from ctprep.store.errors import CtError, RecipeError
 
 logger = logging.getLogger(__name__)
@@ -73,6 +78,7 @@ def train(recipe: Recipe, run_folder: Path) -> Generator[StepReport, None, None]
     """Train what a recipe says, from where the run folder stands.
 
     SIGTERM and Ctrl-C let the step end, write a checkpoint and raise `KeyboardInterrupt`.
+    Under `torchrun` each process trains on its part of every batch, and the first one writes.
 
     Args:
         recipe: resolved.
@@ -86,13 +92,23 @@ def train(recipe: Recipe, run_folder: Path) -> Generator[StepReport, None, None]
         CtError: a loss is not finite (with the scan ids), or memory ran out (with the option to
             turn).
     """
-    run = RunFolder.begin(run_folder, recipe)
     device = choose_device(recipe.device)
+    ranks.join(device)
+    run = ranks.first_alone(
+        lambda: RunFolder.begin(run_folder, recipe), lambda: RunFolder(run_folder)
+    )
+    board = Board(run_folder) if recipe.tensorboard and not ranks.rank() else None
     torch.manual_seed(recipe.seed)
     parts = assemble(recipe)
     loop = _Loop(recipe, run, device, parts.stage, parts.loader, parts.tuning)
     loop.start()
-    yield from loop.steps()
+    if board is None:
+        yield from loop.steps()
+        return
+    with closing(board):
+        for report in loop.steps():
+            board.log(report.metrics())
+            yield report
 
 
 def choose_device(name: str) -> torch.device:
@@ -102,14 +118,16 @@ def choose_device(name: str) -> torch.device:
         name: `auto`, or as torch spells it.
 
     Returns:
-        The device.
+        The device; of several processes each gets a GPU of its own by `auto` and `cuda`.
 
     Raises:
         RecipeError: there is no such device here.
     """
     has_gpu = torch.cuda.is_available()
     if name == "auto":
-        return torch.device("cuda" if has_gpu else "cpu")
+        name = "cuda" if has_gpu else "cpu"
+    if name == "cuda" and has_gpu and ranks.world_size() > 1:
+        name = f"cuda:{ranks.local_rank()}"
     if name == "cpu" or (name.split(":")[0] == "cuda" and has_gpu):
         return torch.device(name)
     raise RecipeError(f"there is no device {name!r} here", mend='--set device="cpu", or "auto"')
@@ -131,12 +149,11 @@ class _Loop:
         self.run = run
         self.device = device
         self.stage = stage.to(device)
+        if recipe.compile:
+            compile_blocks(stage)
         self.loader = loader
         self.tuning = tuning
         self.step = 0
-        self.optimizer = build_optimizer(
-            stage.parameter_groups(recipe.optimizer.lr, recipe.optimizer.weight_decay)
-        )
 
     def start(self) -> None:
         """Take up the last checkpoint, or look at the data for the first time."""
@@ -149,15 +166,24 @@ class _Loop:
         logger.info("memory needed: %s", estimate)
         last = self.run.last_checkpoint()
         if last is None:
-            self.run.cut_metrics(0)
             with closing(self._batches()) as batches:
                 self.stage.prepare(batches)
-            return
-        progress = load_checkpoint(last, self.stage, self.optimizer)
-        self.loader.load_state_dict(progress.loader)
-        self.step = progress.step
-        self.run.cut_metrics(self.step)
-        logger.info("going on after step %d", self.step)
+        self.parallel = ParallelStage(self.stage, self.recipe.parallel)
+        options = self.recipe.optimizer
+        self.optimizer = build_optimizer(
+            self.stage.parameter_groups(options.lr, options.weight_decay)
+        )
+        self.average = WeightAverage(self.stage, options.average_decay)
+        if ranks.rank():
+            # All began alike; what is drawn from now on, such as dropout, is each rank's own.
+            torch.manual_seed(self.recipe.seed * ranks.world_size() + ranks.rank())
+        if last is not None:
+            progress = load_checkpoint(last, self.stage, self.optimizer, self.average)
+            self.loader.load_state_dict(progress.loader)
+            self.step = progress.step
+            logger.info("going on after step %d", self.step)
+        if ranks.rank() == 0:
+            self.run.cut_metrics(self.step)
 
     def steps(self) -> Iterator[StepReport]:
         """Go to the end of the schedule."""
@@ -165,24 +191,28 @@ class _Loop:
         with StopRequest() as stop, closing(iter(self.loader)) as batches:
             while self.step < plan.steps:
                 report = self._guarded_step(batches)
-                self.run.log(report.metrics())
+                if ranks.rank() == 0:
+                    self.run.log(report.metrics())
                 is_last = self.step == plan.steps
-                is_saved = is_last or stop.is_set or self.step % plan.checkpoint_steps == 0
+                asked = ranks.agree(stop.is_set, self.device)
+                is_saved = is_last or asked or self.step % plan.checkpoint_steps == 0
                 if is_saved:
                     self.save()
                 yield report
-                if stop.is_set and not is_last:
+                if ranks.agree(stop.is_set, self.device) and not is_last:
                     # The signal may have come while the caller had the report.
                     if not is_saved:
                         self.save()
                     raise KeyboardInterrupt(f"stopped after step {self.step}, which is saved")
         if not self.run.model.is_dir():
-            self.run.save_model(self.stage.model)
+            with self.average.applied():
+                self.run.save_model(self.stage.model)
 
     def save(self) -> None:
         """Write a checkpoint of the step that was done last."""
         progress = Progress(self.step, self.loader.state_dict())
-        save_checkpoint(self.run.checkpoints, self.stage, self.optimizer, progress)
+        folder = self.run.checkpoints
+        save_checkpoint(folder, self.stage, self.optimizer, self.average, progress)
 
     def _guarded_step(self, batches: Iterator[Batch]) -> StepReport:
         try:
@@ -211,19 +241,20 @@ class _Loop:
         self.stage.train()
         sums: dict[str, float] = {}
         seen: list[str] = []
-        for _ in range(options.accumulation):
+        for number in range(1, options.accumulation + 1):
             asked = time.perf_counter()
             batch = next(batches)
             waited += time.perf_counter() - asked
             seen += batch.scan_ids
-            losses = self._losses(batch.to(self.device))
-            del batch
-            total = torch.stack(list(losses.values())).sum()
-            # One copy to the CPU for all values, since each waits for the device.
-            values = torch.stack([*losses.values(), total]).detach().tolist()
-            named = dict(zip((*losses, "total"), values, strict=True))
-            _check_finite(named, seen)
-            torch.autograd.backward(total / options.accumulation)
+            with self.parallel.accumulating(is_last=number == options.accumulation):
+                losses = self._losses(batch.to(self.device))
+                del batch
+                total = torch.stack(list(losses.values())).sum()
+                # One copy to the CPU for all values, since each waits for the device.
+                values = ranks.mean(torch.stack([*losses.values(), total]).detach()).tolist()
+                named = dict(zip((*losses, "total"), values, strict=True))
+                _check_finite(named, seen)
+                torch.autograd.backward(total / options.accumulation)
             for name, value in named.items():
                 sums[name] = sums.get(name, 0.0) + value / options.accumulation
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -232,6 +263,7 @@ class _Loop:
             raise _not_finite("the gradient", seen)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self.average.update()
         self.step += 1
         return StepReport(
             step=self.step,
@@ -248,8 +280,7 @@ class _Loop:
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         is_low = self.recipe.precision == "bfloat16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_low):
-            losses: dict[str, Tensor] = self.stage(batch)
-        return losses
+            return self.parallel(batch)
 
     @torch.no_grad()
     def _tune_loss(self) -> float | None:
@@ -257,9 +288,9 @@ class _Loop:
         if self.tuning is None or not every or self.step % every:
             return None
         self.stage.eval()
-        with closing(self.tuning.epoch(0)) as batches:
-            totals = [float(sum(self._losses(batch.to(self.device)).values())) for batch in batches]
-        return math.fsum(totals) / len(totals)
+        with self.average.applied(), closing(self.tuning.epoch(0)) as batches:
+            totals = [sum(self._losses(batch.to(self.device)).values()) for batch in batches]
+        return math.fsum(float(ranks.mean(torch.as_tensor(each))) for each in totals) / len(totals)
 
     def _batches(self) -> Generator[Batch, None, None]:
         for epoch in itertools.count():
@@ -275,6 +306,8 @@ def _check_finite(losses: dict[str, float], scan_ids: list[str]) -> None:
 
 
 def _not_finite(what: str, scan_ids: list[str]) -> CtError:
+    # The numbers are means over all ranks, so that all are here.
+    scan_ids = [scan_id for share in ranks.gather_values(scan_ids) for scan_id in share]
     return CtError(
         f"{what} is not finite in the batch of {', '.join(scan_ids)}",
         mend="look at these scans; if they are sound, lower optimizer.lr "

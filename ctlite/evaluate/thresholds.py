@@ -31,12 +31,12 @@ class Thresholds(Attributes):
         path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, model_folder: Path, *, prompts: Prompts) -> "Thresholds":
+    def read(cls, model_folder: Path, *, prompts: Prompts | None = None) -> "Thresholds":
         """Read those of a model.
 
         Args:
             model_folder: where the weights are.
-            prompts: with which the scores are made.
+            prompts: with which the scores are made; None takes any.
 
         Returns:
             The thresholds.
@@ -53,7 +53,7 @@ class Thresholds(Attributes):
                 mend="evaluate the model on a scan table with tuning scans first",
                 where=FILE_NAME,
             ) from error
-        if thresholds.prompts != prompts:
+        if prompts is not None and thresholds.prompts != prompts:
             raise CheckpointError(
                 f"the model's thresholds hold for prompts like {thresholds.prompts.positive!r}, "
                 f"not {prompts.positive!r}",

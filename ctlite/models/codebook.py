@@ -9,6 +9,8 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from ctlite import ranks
+
 DECAY = 0.8
 TOKENS_PER_TILE = 2048
 
@@ -39,6 +41,8 @@ class Codebook(nn.Module):
     ) -> tuple[Float[Tensor, "batch token feature"], Int64[Tensor, "batch token"]]:
         """Look up; in training mode, unless frozen, then move the rows.
 
+        The rows follow the tokens of all ranks together.
+
         Args:
             tokens: of any length.
 
@@ -57,7 +61,9 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def _follow(self, tokens: Tensor, indices: Tensor) -> None:
-        counts, means = _spherical_means(tokens, indices, self.embed[0])
+        sums, counts = _sum_by_row(tokens, indices, self.embed[0])
+        sums, counts = ranks.total(sums), ranks.total(counts)
+        means = _spherical_means(sums, counts, self.embed[0])
         self.embed[0].lerp_(means, 1 - DECAY)
         self.cluster_size[0].lerp_(counts, 1 - DECAY)
 
@@ -84,7 +90,8 @@ class Codebook(nn.Module):
         counts = torch.zeros_like(self.cluster_size[0])
         for _ in range(iterations):
             indices = find_nearest(tokens.to(rows.dtype), rows)
-            counts, rows = _spherical_means(tokens.to(rows.dtype), indices, rows)
+            sums, counts = _sum_by_row(tokens.to(rows.dtype), indices, rows)
+            rows = _spherical_means(sums, counts, rows)
         self.embed[0].copy_(rows)
         self.cluster_size[0].copy_(counts)
 
@@ -121,9 +128,12 @@ def commitment_loss(
     return F.mse_loss(tokens, codes.detach())
 
 
-def _spherical_means(tokens: Tensor, indices: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    # A row that no token chose keeps its own direction.
+def _sum_by_row(tokens: Tensor, indices: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     sums = torch.zeros_like(rows).index_add_(0, indices, F.normalize(tokens, dim=-1))
-    counts = torch.bincount(indices, minlength=len(rows)).to(rows.dtype)
+    return sums, torch.bincount(indices, minlength=len(rows)).to(rows.dtype)
+
+
+def _spherical_means(sums: Tensor, counts: Tensor, rows: Tensor) -> Tensor:
+    # A row that no token chose keeps its own direction.
     chosen = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], rows)
-    return counts, F.normalize(chosen, dim=-1)
+    return F.normalize(chosen, dim=-1)

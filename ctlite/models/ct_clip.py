@@ -151,15 +151,19 @@ class CtClip(nn.Module):
             )
         self.load_state_dict(alive, strict=False)
 
-    def save_pretrained(self, folder: Path) -> None:
+    def save_pretrained(self, folder: Path, state: Mapping[str, Tensor] | None = None) -> None:
         """Write weights, configuration and tokenizer.
 
         Args:
             folder: made where missing.
+            state: the weights, where the model's own are divided among processes.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        state = {name: tensor.contiguous().cpu() for name, tensor in self.state_dict().items()}
-        save_file(state, folder / WEIGHTS_FILE)
+        own = self.state_dict() if state is None else state
+        save_file(
+            {name: tensor.contiguous().cpu() for name, tensor in own.items()},
+            folder / WEIGHTS_FILE,
+        )
         save_text_tower(folder / TEXT_FOLDER, TextTower(self.text_transformer, self.tokenizer))
         self.config.write(folder)
 

@@ -13,6 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ctlite import ranks
 from ctlite.data.batch import Batch
 from ctlite.data.reports import ReportText
 from ctlite.losses.clip import clip_logits, clip_loss
@@ -154,7 +155,9 @@ class ClipStage(Stage):
             encoder = self._model.visual_transformer.eval()
             with torch.no_grad():
                 tokens = [
-                    encoder.encode(self._reader(batch)).tokens_pre_codebook.flatten(0, 3)
+                    ranks.gather(
+                        encoder.encode(self._reader(batch)).tokens_pre_codebook.flatten(0, 3)
+                    )
                     for batch in islice(batches, start.codebook_batches)
                 ]
             encoder.codebook.seed_from(torch.cat(tokens), generator)
@@ -179,8 +182,8 @@ class ClipStage(Stage):
         for batch in batches:
             token_ids, mask = text_of(batch)
             tokens = model.visual_transformer(self._reader(batch))
-            images.append(pool_tokens(tokens, model.config.pooling))
-            texts.append(encode_cls(model.text_transformer, token_ids, mask))
+            images.append(ranks.gather(pool_tokens(tokens, model.config.pooling)))
+            texts.append(ranks.gather(encode_cls(model.text_transformer, token_ids, mask)))
         pairs = ((model.to_visual_latent, images), (model.to_text_latent, texts))
         for projection, features in pairs:
             if isinstance(projection, nn.Linear):
@@ -189,10 +192,10 @@ class ClipStage(Stage):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Compare every image with every report of the batch."""
         token_ids, mask = text_of(batch)
-        image = self._model.encode_image(self._reader(batch))
+        image = ranks.gather(self._model.encode_image(self._reader(batch)))
         text = encode_text(self._model, token_ids, mask, self._cache)
         losses = [
             clip_loss(without_twins(clip_logits(image, view, self._model.temperature), twins))
-            for view, twins in each_view(text, token_ids, len(batch))
+            for view, twins in each_view(text, token_ids, mask, len(batch))
         ]
         return {"clip": torch.stack(losses).mean()}

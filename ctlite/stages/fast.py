@@ -13,6 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ctlite import ranks
 from ctlite.data.batch import Batch
 from ctlite.losses.fast import Term, calibrate_weights, fast_losses
 from ctlite.model_recipe import Section
@@ -161,6 +162,8 @@ class FastStage(Stage):
         self.weights: Tensor
         self.register_buffer("weights", torch.tensor(start))
         self.keeps_maps = "style" in terms
+        # What comes after the last attention layer reaches the final tokens alone.
+        self.leaves_unused = "final" not in terms
 
     @property
     def model(self) -> CtClip:
@@ -177,7 +180,10 @@ class FastStage(Stage):
     def prepare(self, batches: Iterator[Batch]) -> None:
         """Measure the weights with the untrained student, once for the whole run (5)."""
         if self._batches:
-            observed = [self._raw(batch) for batch in islice(batches, self._batches)]
+            observed = [
+                {term: ranks.mean(value) for term, value in self._raw(batch).items()}
+                for batch in islice(batches, self._batches)
+            ]
             weights = calibrate_weights(observed)
             self.weights.copy_(torch.tensor([weights.get(term, 0.0) for term in TERMS]))
 

@@ -3,13 +3,17 @@
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from ctlite import ranks
 from ctlite.data.batch import Batch
 from ctlite.models.ct_clip import CtClip
 from ctlite.models.text_cache import TextCache
 from ctprep.store.errors import RecipeError
+
+NO_TOKEN = -1
 
 
 def text_of(
@@ -48,21 +52,29 @@ def encode_text(
 
 
 def each_view(
-    text: Float[Tensor, "text latent"], token_ids: Int64[Tensor, "text length"], scans: int
+    text: Float[Tensor, "text latent"],
+    token_ids: Int64[Tensor, "text length"],
+    mask: Int64[Tensor, "text length"],
+    scans: int,
 ) -> Iterator[tuple[Float[Tensor, "scan latent"], Bool[Tensor, "scan scan"]]]:
-    """Go over the first text of every scan, then the second of every.
+    """Go over the first text of every scan of all ranks, then the second of every.
 
     Args:
-        text: latents, as the tokens are ordered.
+        text: latents of this rank, as the tokens are ordered.
         token_ids: padded, as `Batch` holds them.
-        scans: in the batch.
+        mask: 1 at tokens, 0 at padding.
+        scans: in this rank's part of the batch.
 
     Yields:
         One latent a scan, and which texts of other scans are equal to a scan's own.
     """
-    yield from zip(
-        torch.split(text, scans), map(find_twins, torch.split(token_ids, scans)), strict=True
-    )
+    # Ranks pad to lengths of their own; what is no token's number stands for all padding.
+    lengths = ranks.gather(torch.tensor([token_ids.shape[1]], device=token_ids.device))
+    longest = int(lengths.max())
+    plain = token_ids.masked_fill(mask == 0, NO_TOKEN)
+    plain = F.pad(plain, (0, longest - plain.shape[1]), value=NO_TOKEN)
+    for view, ids in zip(torch.split(text, scans), torch.split(plain, scans), strict=True):
+        yield ranks.gather(view), find_twins(ranks.gather(ids))
 
 
 def find_twins(token_ids: Int64[Tensor, "scan length"]) -> Bool[Tensor, "scan scan"]:

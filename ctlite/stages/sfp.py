@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ctlite import ranks
 from ctlite.data.batch import Batch
 from ctlite.losses.siglip import START_BIAS, START_LOG_SCALE, siglip_logits, siglip_loss
 from ctlite.models.build import load_init, with_gray
@@ -159,10 +160,10 @@ class SfpStage(Stage):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Judge every pair of image and report of the batch (18)."""
         token_ids, mask = text_of(batch)
-        image = self._model.encode_image(self._reader(batch))
+        image = ranks.gather(self._model.encode_image(self._reader(batch)))
         text = encode_text(self._model, token_ids, mask, self._cache)
         losses = [
             siglip_loss(without_twins(siglip_logits(image, view, self.t_prime, self.bias), twins))
-            for view, twins in each_view(text, token_ids, len(batch))
+            for view, twins in each_view(text, token_ids, mask, len(batch))
         ]
         return {"siglip": torch.stack(losses).mean()}

@@ -73,6 +73,8 @@ class Stage(nn.Module, ABC):
     """Prefixes of names that never change."""
     keeps_maps: bool = False
     """Whether a step holds attention maps, for the estimate of memory."""
+    leaves_unused: bool = False
+    """Whether trained parameters take no part in the losses, and get no gradient."""
 
     @property
     @abstractmethod

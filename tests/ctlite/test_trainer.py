@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from ctlite.recipe import to_toml
 from ctlite.stages.clip import ClipStage
@@ -17,10 +18,15 @@ from ctlite.trainer import choose_device, train
 from ctprep.store.errors import CheckpointError, CtError, RecipeError
 
 
-def losses(run: Path) -> list[float]:
-    """The total loss of every step in a run's metrics."""
+def metric(run: Path, key: str) -> list[float]:
+    """One of a run's metrics, step by step."""
     lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line)["loss/total"] for line in lines]
+    return [json.loads(line)[key] for line in lines]
+
+
+def losses(run: Path) -> list[float]:
+    """The total loss of every step."""
+    return metric(run, "loss/total")
 
 
 @pytest.mark.parametrize(
@@ -187,3 +193,40 @@ def test_a_signal_between_steps_leaves_a_checkpoint_too(toy_recipe, tmp_path: Pa
     with pytest.raises(KeyboardInterrupt, match="stopped after step 1, which is saved"):
         next(reports)
     assert [path.name for path in (run / "checkpoints").glob("step-*")] == ["step-00000001"]
+
+
+def test_the_average_is_saved_and_goes_on(toy_recipe, tmp_path: Path) -> None:
+    """By hand from the weights of each step; a resumed run has the same, bit for bit."""
+    options = ["optimizer.average_decay=0.6", "schedule.checkpoint_steps=1", "schedule.steps=3"]
+    recipe = toy_recipe("clip", *options)
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    mean = torch.tensor(1.0)  # as CT-CLIP's temperature begins
+    for report in train(recipe, unbroken):
+        path = unbroken / "checkpoints" / f"step-{report.step:08d}" / "stage.safetensors"
+        last = load_file(path)["_model.temperature"]
+        mean = 0.6 * mean + 0.4 * last
+    saved = load_file(unbroken / "model" / "model.safetensors")["temperature"]
+    reports = train(recipe, broken)
+    list(islice(reports, 2))
+    reports.close()
+    list(train(recipe, broken))
+
+    torch.testing.assert_close(saved, mean)
+    assert saved != last
+    weights = [(run / "model" / "model.safetensors").read_bytes() for run in (unbroken, broken)]
+    assert weights[0] == weights[1]
+
+
+def test_tensorboard_holds_the_metrics_of_the_last_try(toy_recipe, tmp_path: Path) -> None:
+    """Steps that were done again count once."""
+    recipe = toy_recipe("clip", "tensorboard=true", "schedule.checkpoint_steps=2")
+    reports = train(recipe, tmp_path)
+    list(islice(reports, 3))
+    reports.close()
+    list(train(recipe, tmp_path))
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    scalars = events.Scalars("loss/total")
+
+    assert [scalar.step for scalar in scalars] == [1, 2, 3, 4]
+    assert [scalar.value for scalar in scalars] == pytest.approx(losses(tmp_path))

@@ -13,7 +13,7 @@ def test_views_take_a_text_of_every_scan() -> None:
     text = torch.arange(6.0)[:, None]
     ids = torch.tensor([[5], [6], [7], [8], [9], [8]])
 
-    views = list(each_view(text, ids, 3))
+    views = list(each_view(text, ids, torch.ones_like(ids), 3))
 
     assert [view.flatten().tolist() for view, _ in views] == [[0, 1, 2], [3, 4, 5]]
     assert not views[0][1].any()

@@ -1,0 +1,163 @@
+"""The image tower as an ONNX file, for programs without torch: stored voxels in, latents out."""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from ctlite.data.volumes import axis_steps
+from ctlite.evaluate.zero_shot import PAPER_PROMPTS, prompt_directions
+from ctlite.models.ct_clip import CtClip
+from ctprep.store.attributes import StoreAttributes
+from ctprep.store.disk import writing
+from ctprep.store.errors import CheckpointError, RecipeError
+from ctprep.store.manifest import Prompts
+
+OPSET = 20
+TOLERANCE = 1e-3
+"""Of a latent's numbers, between torch and onnxruntime: they add in another order."""
+INPUT, OUTPUT = "volume", "latent"
+
+
+class ImageTower(nn.Module):
+    """From voxels as they are stored to a latent.
+
+    Args:
+        model: in evaluation mode.
+    """
+
+    def __init__(self, model: CtClip) -> None:
+        super().__init__()
+        self._model = model
+        wanted = model.config.preprocessing
+        steps = axis_steps(StoreAttributes.model_fields["orientation"].default, wanted.orientation)
+        self._axes = [0, *(axis + 1 for axis, _ in steps)]
+        self._backwards = [number + 1 for number, (_, backwards) in enumerate(steps) if backwards]
+        self._low, self._high = wanted.hu_range or (0.0, 255.0)
+
+    def forward(
+        self, volume: Shaped[Tensor, "batch slice row column"]
+    ) -> Float[Tensor, "batch latent"]:
+        """Normalize as `to_video` does, and encode.
+
+        Args:
+            volume: uint8 gray levels of a JPEG store, or int16 HU of a hi-fi store.
+
+        Returns:
+            Latents of unit length.
+        """
+        video = volume.permute(self._axes).to(torch.float32)
+        if self._backwards:
+            video = video.flip(self._backwards)
+        video = video.clamp(self._low, self._high)
+        video = (video - self._low) / ((self._high - self._low) / 2) - 1
+        return self._model.encode_image(video[:, None])
+
+
+def export_onnx(model: CtClip, out: Path, *, batch_size: int = 1) -> float:
+    """Write the image tower, and compare it with torch on a volume of noise.
+
+    Args:
+        model: in evaluation mode, on the CPU.
+        out: `.onnx` file to write; weights lie in `<out>.data` beside it.
+        batch_size: volumes that the file takes at once, fixed.
+
+    Returns:
+        Greatest difference between the numbers of both latents.
+
+    Raises:
+        RecipeError: the libraries for it are not installed.
+        CheckpointError: onnxruntime computes something else; the files are removed.
+    """
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401 - the exporter needs it, and says so late
+    except ImportError as error:
+        raise RecipeError(
+            "an ONNX file is asked for, and its libraries are not installed",
+            mend="pip install 'ct-lite[onnx]'",
+        ) from error
+    tower = ImageTower(model).eval()
+    volume = _noise(model, batch_size)
+    with torch.no_grad(), _quiet():
+        wanted = tower(volume)
+        torch.onnx.export(
+            tower,
+            (volume,),
+            out,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=True,
+            verbose=False,
+        )
+    session: Any = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
+    (found,) = session.run([OUTPUT], {INPUT: volume.numpy()})
+    difference = float(np.abs(found - wanted.numpy()).max())
+    del session
+    if not difference <= TOLERANCE:
+        out.unlink()
+        out.with_name(f"{out.name}.data").unlink(missing_ok=True)
+        raise CheckpointError(
+            f"onnxruntime gives other latents than torch, by up to {difference:.2g}",
+            mend="try another version of onnxruntime or torch",
+        )
+    return difference
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # The exporter warns of operators that are not used, and of its own use of torch.
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logger.setLevel(before)
+
+
+def _noise(model: CtClip, batch_size: int) -> Tensor:
+    wanted = model.config.preprocessing
+    shape = (batch_size, *wanted.grid.shape)
+    generator = torch.Generator().manual_seed(0)
+    if wanted.hu_range is None:
+        return torch.randint(256, shape, dtype=torch.uint8, generator=generator)
+    return torch.randint(-1024, 1024, shape, dtype=torch.int16, generator=generator)
+
+
+def write_description(
+    model: CtClip, out: Path, labels: Sequence[str], prompts: Prompts = PAPER_PROMPTS
+) -> None:
+    """Write what a program needs to know beside the ONNX file: what goes in, and what to look for.
+
+    Args:
+        model: in evaluation mode, on the CPU.
+        out: the `.onnx` file; the description is `<out>.json`.
+        labels: names of the abnormalities.
+        prompts: the two templates.
+
+    Raises:
+        PlaceError: the file cannot be written.
+    """
+    directions = prompt_directions(model, model.tokenizer, labels, prompts)
+    description = {
+        "preprocessing": model.config.preprocessing.model_dump(mode="json"),
+        "prompts": prompts.model_dump(),
+        "score": "dot product of the latent and a direction",
+        "directions": dict(zip(labels, directions.tolist(), strict=True)),
+    }
+    with writing(out.name):
+        text = json.dumps(description, indent=2) + "\n"
+        out.with_name(f"{out.name}.json").write_text(text, encoding="utf-8")

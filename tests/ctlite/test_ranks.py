@@ -1,0 +1,129 @@
+"""Two processes train as one does on the whole batch, stop together, and go on together."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ctlite.recipe import Recipe, to_toml
+from ctlite.trainer import train
+from tests.ctlite.test_trainer import losses, metric
+
+PROGRAM = Path(__file__).with_name("train_on_ranks.py")
+LAUNCH = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+SENTENCES = ("data.text=sentences", "data.texts_per_scan=2")
+
+
+def launch(*arguments: str) -> "subprocess.Popen[str]":
+    """Start two ranks, each with a thread."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore::DeprecationWarning", *LAUNCH, str(PROGRAM), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+
+def run(*arguments: str) -> str:
+    """Let two ranks come to their end, and give what they said besides."""
+    with launch(*arguments) as process:
+        _, told = process.communicate(timeout=240)
+    assert process.returncode == 0, told
+    return told
+
+
+def write(path: Path, recipe: Recipe) -> str:
+    """Put a recipe where a run of it is to lie, and give the file."""
+    path.with_suffix(".toml").write_text(to_toml(recipe))
+    return str(path.with_suffix(".toml"))
+
+
+@pytest.fixture
+def stages(toy_recipe, tmp_path: Path) -> dict[str, tuple[str, list[str]]]:
+    """Every stage with what makes it hard to divide, by name."""
+    teacher = tmp_path / "teacher"
+    list(train(toy_recipe("clip", "schedule.steps=2"), teacher))
+    start = f"init.from={teacher}"
+    return {
+        "clip": ("clip", ["stage.spread_batches=1", "schedule.tune_steps=0"]),
+        "added": ("clip", ["optimizer.accumulation=2", "recompute=true"]),
+        "fast": ("fast", [start, "stage.calibration_batches=2"]),
+        "style": ("fast", [start, "stage.final=false", "stage.dual=false"]),
+        "sfp": ("sfp", [start, "stage.rank=1", "stage.freeze_text=false", *SENTENCES]),
+    }
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_ranks_train_as_one_process_does(
+    toy_recipe, tmp_path: Path, stages: dict[str, tuple[str, list[str]]], parallel: str
+) -> None:
+    """Losses over the global batch, and the weights that their gradients lead to."""
+    recipes = []
+    for name, (stage, options) in stages.items():
+        list(train(toy_recipe(stage, *options, "data.batch_size=4"), tmp_path / f"{name}-alone"))
+        divided = toy_recipe(stage, *options, "data.batch_size=2", f"parallel={parallel}")
+        recipes.append(write(tmp_path / name, divided))
+    told = run(*recipes)
+
+    assert "Warning" not in told
+    for name in stages:
+        alone = tmp_path / f"{name}-alone"
+        for key in ("loss/total", "gradient_norm"):
+            torch.testing.assert_close(
+                metric(tmp_path / name, key), metric(alone, key), rtol=1e-4, atol=1e-6
+            )
+        own, theirs = (
+            load_file(folder / "model" / "model.safetensors") for folder in (tmp_path / name, alone)
+        )
+        # Four steps of Adam move a weight by 0.01; a tiny gradient's rounding is felt in full.
+        torch.testing.assert_close(own, theirs, rtol=0, atol=2e-3)
+
+
+def test_two_ranks_go_on_as_if_never_stopped(toy_recipe, tmp_path: Path) -> None:
+    """Bit for bit, dropout of each rank included; and divided otherwise, but for rounding."""
+    options = ["data.batch_size=2", "model.text.dropout=0.1", "schedule.checkpoint_steps=1"]
+    recipe = toy_recipe("clip", *options)
+    unbroken, broken = write(tmp_path / "unbroken", recipe), write(tmp_path / "broken", recipe)
+    run(unbroken, f"{broken}@2")
+    shutil.copytree(tmp_path / "broken", tmp_path / "divided")
+    divided = write(tmp_path / "divided", toy_recipe("clip", *options, "parallel=fsdp"))
+    run(broken, divided)
+
+    assert losses(tmp_path / "broken") == losses(tmp_path / "unbroken")
+    torch.testing.assert_close(losses(tmp_path / "divided"), losses(tmp_path / "unbroken"))
+
+
+def test_a_signal_stops_all_ranks_after_the_same_step(toy_recipe, tmp_path: Path) -> None:
+    """Each rank notes it at another time; one checkpoint is left, and no traceback of a hang."""
+    recipe = write(
+        tmp_path / "run", toy_recipe("clip", "schedule.steps=100000", "data.batch_size=2")
+    )
+    with launch(recipe) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "1\n"
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=60)
+    (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
+    step = int(checkpoint.name.removeprefix("step-"))
+
+    assert told.count(f"KeyboardInterrupt: stopped after step {step}, which is saved") == 2
+    assert len(losses(tmp_path / "run")) == step
+
+
+def test_a_loss_that_is_not_finite_names_the_scans_of_all_ranks(toy_recipe, tmp_path: Path) -> None:
+    """They stop together, before the weights are touched."""
+    fault = toy_recipe("clip", "optimizer.lr=1e30", "optimizer.clip_norm=0", "data.batch_size=2")
+    with launch(write(tmp_path / "run", fault)) as process:
+        _, told = process.communicate(timeout=60)
+
+    assert process.returncode
+    lines = [line for line in told.splitlines() if "is not finite in the batch of" in line]
+    assert len(lines) == 2
+    assert all(line.count(", s") == 3 for line in lines)
