@@ -1,7 +1,9 @@
 """How the conversion of a checkpoint is shown: what was found in it, a bar, what was written."""
 
 import json
+import re
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import typer
@@ -24,10 +26,11 @@ def show_conversion(teacher: Teacher, out: Path, *, dry_run: bool, as_json: bool
     """
     check_out(out, teacher.weight_bytes)
     if not dry_run:
-        with progress_bar() as progress:
+        # Closed whatever happens, so that an interrupt leaves nothing half-written behind.
+        with progress_bar() as progress, closing(write_teacher(teacher, out)) as work:
             total = teacher.work_bytes // MIB
             task = progress.add_task("convert-teacher (MiB)", total=total)
-            for done in write_teacher(teacher, out):
+            for done in work:
                 progress.advance(task, done / MIB)
     if as_json:
         values = {
@@ -47,16 +50,15 @@ def show_conversion(teacher: Teacher, out: Path, *, dry_run: bool, as_json: bool
     say(f"takes HU on the grid {teacher.config.preprocessing.grid.name}, {low:g} to {high:g}")
     for note in teacher.notes:
         say(note)
-    counts = Counter(_part(name) for name in teacher.left_out)
-    left_out = ", ".join(f"{part} ({count})" for part, count in sorted(counts.items()))
-    size = sum(teacher.left_out.values()) / 1e9
-    say(f"left out as they take no part ({size:.2f} GB): {left_out or 'nothing'}")
+    say(f"left out, as they take no part ({sum(teacher.left_out.values()) / 1e9:.2f} GB):")
+    for part, count in sorted(Counter(map(_part, teacher.left_out)).items()):
+        say(f"  {part}" + (f" ({count})" if count > 1 else ""))
     say(f"licence of the weights, and of what is trained from them: {LICENSE}")
     verb = "would write" if dry_run else "wrote"
     say(f"{verb} {teacher.weight_bytes / 1e9:.2f} GB to {out}")
 
 
 def _part(name: str) -> str:
-    """The dead weights of a layer are told by what they are, not by the layer's number."""
-    kept = [word for word in name.split(".")[:-1] if not word.isdigit() and word != "layers"]
-    return show_name(".".join(kept or [name]))
+    """The layer that a weight belongs to, one name for all layers of a kind."""
+    alike = re.sub(r"\.layers\.\d+\.", ".layers.*.", name)
+    return show_name(re.sub(r"\.(weight|bias|gamma|beta)$", "", alike))

@@ -6,7 +6,7 @@ alone has 4.3 GB, which go from the mapped file to the new one piece by piece.
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,7 +130,7 @@ def read_teacher(
     )
 
 
-def write_teacher(teacher: Teacher, out: Path) -> Iterator[int]:
+def write_teacher(teacher: Teacher, out: Path) -> Generator[int]:
     """Write a model folder, whole or not at all.
 
     Args:
@@ -145,7 +145,8 @@ def write_teacher(teacher: Teacher, out: Path) -> Iterator[int]:
         PlaceError: the disk is too small, or refuses.
     """
     check_out(out, teacher.weight_bytes)
-    partial = out.absolute().with_name(f".{out.name}.partial")
+    out = out.absolute()
+    partial = out.with_name(f".{out.name}.partial")
     with writing(out.name):
         try:
             shutil.rmtree(partial, ignore_errors=True)
@@ -167,7 +168,7 @@ def write_teacher(teacher: Teacher, out: Path) -> Iterator[int]:
             config = teacher.config.model_copy(update={"origin": origin})
             config.write(partial)
             (partial / CARD_FILE).write_text(_card(config, origin), encoding="utf-8")
-            publish_folder(partial, out.absolute())
+            publish_folder(partial, out)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 

@@ -1,7 +1,7 @@
 """From the shapes of a published CT-CLIP checkpoint to the configuration of a model."""
 
-import re
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import isqrt
 
@@ -62,8 +62,8 @@ def read_geometry(
         The configuration, without an origin, and the release.
 
     Raises:
-        CheckpointError: it is no CT-CLIP checkpoint, fits no cut of the grid or several, or is of
-            no published geometry and no HU range is given.
+        CheckpointError: it is no CT-CLIP checkpoint, fits no cut of the grid or several, is of no
+            published geometry and no HU range is given, or that range is empty.
     """
     sizes = _Sizes(shapes)
     frames, height, width = video_shape(
@@ -80,6 +80,11 @@ def read_geometry(
             "the volumes that it was trained on is not known",
             mend="give it: --hu-range LOW HIGH, the HU that became -1 and 1",
         )
+    if chosen[0] >= chosen[1]:
+        raise CheckpointError(
+            f"the HU range {chosen[0]:g} to {chosen[1]:g} is empty",
+            mend="give the lower one first: --hu-range -1000 1000",
+        )
     config = ModelConfig(
         vision=VisionConfig(
             image_size=height if height == width else (height, width),
@@ -88,8 +93,8 @@ def read_geometry(
             temporal_patch_size=cut.temporal_patch_size,
             dim=dim,
             codebook_size=sizes.of("vq._codebook.embed", 1),
-            spatial_depth=sizes.depth(SPATIAL),
-            temporal_depth=sizes.depth(TEMPORAL),
+            spatial_depth=count_layers(shapes, f"{ENCODER}{SPATIAL}.layers."),
+            temporal_depth=count_layers(shapes, f"{ENCODER}{TEMPORAL}.layers."),
             dim_head=sizes.of(f"{SPATIAL}.layers.0.1.q_scale", 0),
             heads=sizes.of("spatial_rel_pos_bias.net.2.weight", 0),
         ),
@@ -98,6 +103,20 @@ def read_geometry(
         preprocessing=Preprocessing(kind="hifi", grid=grid, orientation=SLP, hu_range=chosen),
     )
     return config, release
+
+
+def count_layers(names: Iterable[str], prefix: str) -> int:
+    """Count the layers of a stack.
+
+    Args:
+        names: of weights.
+        prefix: what comes before a layer's number.
+
+    Returns:
+        Numbers from 0 that are there without a gap; 1 where there is none, which is missed then.
+    """
+    numbers = {name.removeprefix(prefix).split(".")[0] for name in names if name.startswith(prefix)}
+    return next(count for count in itertools.count(1) if str(count) not in numbers)
 
 
 class _Sizes:
@@ -118,12 +137,6 @@ class _Sizes:
         """Voxels of a patch within one slice, where a dead weight tells them."""
         name = f"{ENCODER}to_patch_emb_first_frame.1.weight"
         return self._size(name, 0) if name in self._shapes else None
-
-    def depth(self, tower: str) -> int:
-        """Blocks of a tower."""
-        pattern = re.compile(rf"{re.escape(ENCODER + tower)}\.layers\.(\d{{1,4}})\.")
-        numbers = [int(found[1]) for name in self._shapes if (found := pattern.match(name))]
-        return max(numbers, default=0) + 1
 
     def _size(self, name: str, axis: int) -> int:
         shape = self._shapes.get(name, ())

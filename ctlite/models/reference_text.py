@@ -1,6 +1,5 @@
 """The text tower of a published checkpoint: a BERT by its shapes, a tokenizer from elsewhere."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from torch import nn
 from transformers import BertConfig, BertModel, BertTokenizer, PreTrainedConfig
 
 from ctlite.models.hub_cache import REPOSITORY, find_snapshot
+from ctlite.models.reference_geometry import count_layers
 from ctlite.models.text_encoder import TextTower
 from ctlite.models.weight_diff import Shape
 from ctprep.store.errors import CheckpointError
@@ -48,9 +48,7 @@ def describe_text_tower(shapes: Mapping[str, Shape], tokenizer: str) -> TextTowe
     """
     sizes = _read_sizes(shapes)
     folder = _find_tokenizer(tokenizer)
-    # Only the tokenizer's own class is asked for, so that no code beside it is wanted.
-    words: Any = BertTokenizer.from_pretrained(folder, local_files_only=True)
-    words.init_kwargs.pop("auto_map", None)
+    words, told = _load(folder, tokenizer)
     words.model_max_length = sizes["max_position_embeddings"]
     rows = sizes["vocab_size"]
     if not rows - MOST_PADDING <= len(words) <= rows:
@@ -59,7 +57,6 @@ def describe_text_tower(shapes: Mapping[str, Shape], tokenizer: str) -> TextTowe
             mend=f"give the tokenizer it was trained with by --tokenizer; CT-CLIP's is {CXR_BERT}",
             where=tokenizer,
         )
-    told, _ = PreTrainedConfig.get_config_dict(folder, local_files_only=True)
     beyond: dict[str, Any] = {key: told[key] for key in NOT_IN_SHAPES if key in told}
     beyond.setdefault("num_attention_heads", max(1, sizes["hidden_size"] // HEAD_WIDTH))
     try:
@@ -76,15 +73,29 @@ def describe_text_tower(shapes: Mapping[str, Shape], tokenizer: str) -> TextTowe
     return TextTower(encoder.eval(), words)
 
 
+def _load(folder: Path, tokenizer: str) -> tuple[Any, dict[str, Any]]:
+    """The tokenizer, and what a configuration beside it says."""
+    try:
+        # By their own classes, so that no code that lies in the folder is asked for.
+        words: Any = BertTokenizer.from_pretrained(folder, local_files_only=True)
+        told, _ = PreTrainedConfig.get_config_dict(folder, local_files_only=True)
+    except Exception as error:
+        raise CheckpointError(
+            f"the tokenizer cannot be read: {str(error).splitlines()[0]}",
+            mend="download its folder again, whole",
+            where=tokenizer,
+        ) from error
+    words.init_kwargs.pop("auto_map", None)
+    return words, told
+
+
 def _read_sizes(shapes: Mapping[str, Shape]) -> dict[str, int]:
-    layers = re.compile(rf"{re.escape(TEXT)}encoder\.layer\.(\d{{1,4}})\.")
-    numbers = [int(found[1]) for name in shapes if (found := layers.match(name))]
     try:
         rows, width = shapes[f"{TEXT}embeddings.word_embeddings.weight"]
         return {
             "vocab_size": rows,
             "hidden_size": width,
-            "num_hidden_layers": max(numbers) + 1,
+            "num_hidden_layers": count_layers(shapes, f"{TEXT}encoder.layer."),
             "intermediate_size": shapes[f"{TEXT}encoder.layer.0.intermediate.dense.weight"][0],
             "max_position_embeddings": shapes[f"{TEXT}embeddings.position_embeddings.weight"][0],
             "type_vocab_size": shapes[f"{TEXT}embeddings.token_type_embeddings.weight"][0],
@@ -106,6 +117,6 @@ def _find_tokenizer(tokenizer: str) -> Path:
     raise CheckpointError(
         f"the tokenizer {tokenizer!r} is neither a folder with {' or '.join(TOKENIZER_FILES)} nor "
         "in the local cache of the Hugging Face Hub, and nothing is downloaded here",
-        mend=f"where there is a network: hf download {repository} vocab.txt config.json "
-        "tokenizer_config.json special_tokens_map.json --local-dir FOLDER; then --tokenizer FOLDER",
+        mend=f"where there is a network: hf download {repository} --include '*.txt' "
+        "--include '*.json' --local-dir FOLDER; then --tokenizer FOLDER",
     )

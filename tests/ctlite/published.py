@@ -65,13 +65,20 @@ def published_shapes(
     return shapes
 
 
-def published_state(version: str, **sizes: Any) -> dict[str, Tensor]:
-    """A whole checkpoint with `position_ids`, as the published files have them."""
+def published_state(version: str, *, share: bool = False, **sizes: Any) -> dict[str, Tensor]:
+    """A whole checkpoint with `position_ids`, as the published files have them.
+
+    With `share`, the dead copies of the projections are the same memory, which torch saves once.
+    """
     random = torch.Generator().manual_seed(0)
     state = {
-        name: 0.1 * torch.randn(shape, generator=random)
+        name: torch.randn(shape, generator=random).mul_(0.1)
         for name, shape in published_shapes(version, **sizes).items()
+        if not (share and "_extra" in name)
     }
+    if share:
+        for name in ("to_text_latent", "to_visual_latent"):
+            state[f"{name}_extra.weight"] = state[f"{name}.weight"]
     state["text_transformer.embeddings.position_ids"] = torch.arange(512)[None]
     return state
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ctlite.models.reference_geometry import read_geometry
+from ctlite.models.reference_geometry import count_layers, read_geometry
 from ctprep.store.attributes import GRIDS
 from ctprep.store.errors import CheckpointError
 from tests.ctlite.published import published_shapes
@@ -84,3 +84,17 @@ def test_what_is_no_ct_clip_is_named() -> None:
     shapes = shapes_of("v2") | {"visual_transformer.vq._codebook.embed": (16,)}
     with pytest.raises(CheckpointError, match=r"embed is of shape \(16,\)"):
         read_geometry(shapes, GRID, None)
+
+
+def test_an_empty_hu_range_is_refused() -> None:
+    """The two ends may come in the wrong order."""
+    with pytest.raises(CheckpointError, match=r"range 200 to -1000 is empty"):
+        read_geometry(shapes_of("v1"), GRID, (200.0, -1000.0))
+
+
+def test_layers_are_counted_without_gaps() -> None:
+    """A number that a file makes up does not become so many layers."""
+    names = ["a.0.x", "a.1.x", "a.2.y", "a.9999999.x", "b.3.x"]
+
+    assert count_layers(names, "a.") == 3
+    assert count_layers(names, "c.") == 1

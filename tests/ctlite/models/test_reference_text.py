@@ -80,8 +80,18 @@ def test_an_absent_tokenizer_is_told_with_its_download(given: str, tmp_path: Pat
     with pytest.raises(CheckpointError, match="nothing is downloaded here") as caught:
         describe_text_tower(shapes_of(), given)
 
-    assert f"hf download {CXR_BERT} vocab.txt" in caught.value.mend
+    assert f"hf download {CXR_BERT} --include '*.txt'" in caught.value.mend
     assert "--tokenizer FOLDER" in caught.value.mend
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "tokenizer_config.json", "config.json"])
+def test_a_damaged_tokenizer_is_told(tokenizer: Path, name: str) -> None:
+    """In our words, whatever the library raises."""
+    (tokenizer / name).write_bytes(b"{\xff")
+    with pytest.raises(CheckpointError, match="the tokenizer cannot be read") as caught:
+        describe_text_tower(shapes_of(), str(tokenizer))
+
+    assert caught.value.where == str(tokenizer)
 
 
 @pytest.mark.parametrize("vocabulary", [len(WORDS) - 1, len(WORDS) + 65])
