@@ -66,10 +66,11 @@ def read_weights(path: Path) -> Weights:
         if path.suffix == ".safetensors":
             values: Any = load_file(path)
         else:
+            mapped = is_zip and _is_stored(path)
             with warnings.catch_warnings():
                 # Of a pickle protocol that may not be understood; if so, an error follows.
                 warnings.simplefilter("ignore")
-                values = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+                values = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:
         names = _wanted(path, is_zip) if isinstance(error, pickle.UnpicklingError) else []
         what = (
@@ -83,6 +84,12 @@ def read_weights(path: Path) -> Weights:
     except CheckpointError as error:
         error.where = str(path)
         raise
+
+
+def _is_stored(path: Path) -> bool:
+    # Mapped, the bytes of a file that someone compressed again would be taken for numbers.
+    with zipfile.ZipFile(path) as archive:
+        return all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
 
 
 def _unwrap(values: object) -> Weights:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,21 @@ def test_tensors_are_read_from_either_layout(tmp_path: Path, is_zip: bool) -> No
     assert found.notes == ()
     assert found.tensors.keys() == TENSORS.keys()
     assert all(torch.equal(found.tensors[name], TENSORS[name]) for name in TENSORS)
+
+
+def test_a_file_that_was_compressed_again_is_read(tmp_path: Path) -> None:
+    """Mapping it would take compressed bytes for numbers."""
+    tensors = {"a": torch.arange(50.0), "b": torch.rand(5000)}
+    plain = save(tmp_path / "plain.pt", tensors, is_zip=True)
+    with (
+        zipfile.ZipFile(plain) as old,
+        zipfile.ZipFile(tmp_path / "small.pt", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for entry in old.infolist():
+            new.writestr(entry.filename, old.read(entry.filename))
+    found = read_weights(tmp_path / "small.pt").tensors
+
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
 
 
 def test_safetensors_are_read(tmp_path: Path) -> None:
