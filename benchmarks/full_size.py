@@ -15,19 +15,15 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
-import tomli_w
 from results import publish
 
 from ctprep.store.store import VolumeStore
 from ctprep.store.tables import ScanRow, write_scans
-
-RECIPES = Path(__file__).parents[1] / "ctlite" / "recipes"
 
 
 def save_teacher(hifi: Path, folder: Path) -> None:
@@ -90,13 +86,8 @@ def train(work: Path, source: Path, steps: int) -> tuple[list[dict[str, float]],
         "schedule.steps": steps,
         "precision": "float32",
     }
-    recipe = tomllib.loads((RECIPES / "paper-fast.toml").read_text(encoding="utf-8"))
-    # The teacher's folder knows its own architecture.
-    del recipe["model"]
-    own = work / "full-size.toml"
-    own.write_text(tomli_w.dumps(recipe), encoding="utf-8")
     sets = [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
-    seconds, peak_gib = run(tool("ctlite"), "train", own, "--out", work / "run", *sets)
+    seconds, peak_gib = run(tool("ctlite"), "train", "paper-fast", "--out", work / "run", *sets)
     lines = (work / "run" / "metrics.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines], seconds, peak_gib
 

@@ -56,9 +56,61 @@ def train(
             show_training(resolved, run, as_json=as_json)
 
 
+@app.command("convert-teacher")
+def convert_teacher(
+    checkpoint: Annotated[
+        str,
+        typer.Argument(
+            help="CT-CLIP checkpoint: a file, a folder with one, or owner/name[:file] in the "
+            "Hugging Face Hub's local cache."
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="Model folder to write.")],
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder with the text encoder's tokenizer, or owner/name in the local cache. "
+            "[default: microsoft/BiomedVLP-CXR-BERT-specialized]"
+        ),
+    ] = None,
+    grid: Annotated[
+        str, typer.Option(help="Grid the weights were trained on: a name or TOML file.")
+    ] = "ct-clip",
+    hu_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="LOW HIGH",
+            help="HU that become -1 and 1. [default: -1000 200 for v1, -1000 1000 for v2]",
+        ),
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Make a CT-CLIP checkpoint, v1 or v2, into a model folder for train and eval.
+
+    Downloads nothing, and runs nothing that is in the checkpoint.
+
+    Example: ctlite convert-teacher CT_CLIP_zeroshot.pt models/ct-clip-v1
+    """
+    start_logging(verbose)
+    with mendable():
+        from cli.teacher import show_conversion
+        from ctlite.convert_teacher import read_teacher
+        from ctlite.models.reference_text import CXR_BERT
+        from ctprep.store.grids import load_grid
+
+        teacher = read_teacher(
+            checkpoint, grid=load_grid(grid), tokenizer=tokenizer or CXR_BERT, hu_range=hu_range
+        )
+        show_conversion(teacher, out, dry_run=dry_run, as_json=as_json)
+
+
 @app.command("eval")
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder with a trained model.")],
+    run: Annotated[
+        Path, typer.Argument(help="Run folder with a trained model, or a model folder.")
+    ],
     labels: Annotated[Path, typer.Option(help="CSV with scan_id and one 0/1 column a label.")],
     scans: Annotated[Path, typer.Option(help="CSV with scan_id, patient_id, split and path.")],
     store: Annotated[

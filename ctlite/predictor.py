@@ -11,8 +11,8 @@ from jaxtyping import Float32
 from ctlite.evaluate.embed import embed_scans
 from ctlite.evaluate.thresholds import FILE_NAME, Thresholds
 from ctlite.evaluate.zero_shot import PAPER_PROMPTS, prompt_directions, zero_shot_scores
-from ctlite.models.config import CONFIG_FILE, Preprocessing
-from ctlite.models.ct_clip import CtClip
+from ctlite.models.config import Preprocessing
+from ctlite.models.ct_clip import CtClip, find_model
 from ctprep.store.errors import CheckpointError
 from ctprep.store.labels import CT_LITE_LABELS
 from ctprep.store.manifest import Prompts
@@ -49,7 +49,7 @@ class Predictor:
     """
 
     def __init__(self, folder: Path, *, device: torch.device | str = "cpu") -> None:
-        self._folder = folder if (folder / CONFIG_FILE).is_file() else folder / "model"
+        self._folder = find_model(folder)
         if not self._folder.is_dir():
             raise CheckpointError(
                 "there is no trained model",

@@ -60,8 +60,8 @@ class InitRecipe(Section):
     """Where the weights come from."""
 
     source: Path = Field(alias="from")
-    """Run folder, model folder, or a published CT-CLIP checkpoint (then `[model]` says its
-    geometry)."""
+    """Run folder, or model folder such as `ctlite convert-teacher` makes; or a published CT-CLIP
+    checkpoint as it is, and then `[model]` says its geometry."""
 
 
 class OptimizerRecipe(Section):

@@ -15,7 +15,7 @@ import torch
 from ctlite import ranks
 from ctlite.checkpoint import list_checkpoints, publish_folder
 from ctlite.divided import whole_state
-from ctlite.models.ct_clip import CtClip
+from ctlite.models.ct_clip import MODEL_FOLDER, CtClip
 from ctlite.recipe import Recipe, differing_keys, load_recipe, to_toml
 from ctprep.store.errors import RecipeError
 
@@ -38,7 +38,7 @@ class RunFolder:
     @property
     def model(self) -> Path:
         """Folder of the trained model, there once the run has ended."""
-        return self.path / "model"
+        return self.path / MODEL_FOLDER
 
     @property
     def metrics(self) -> Path:

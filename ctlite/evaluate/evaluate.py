@@ -14,7 +14,7 @@ from ctlite.evaluate.scores import Level, Scores, ThresholdChoice
 from ctlite.evaluate.summary import Sample, by_study, choose_thresholds, summarize
 from ctlite.evaluate.thresholds import FILE_NAME, Thresholds
 from ctlite.evaluate.zero_shot import PAPER_PROMPTS, prompt_directions, zero_shot_scores
-from ctlite.models.ct_clip import CtClip
+from ctlite.models.ct_clip import CtClip, find_model
 from ctprep.store.attributes import Kind
 from ctprep.store.errors import CheckpointError, RecipeError, TableError
 from ctprep.store.manifest import Prompts
@@ -48,7 +48,7 @@ def evaluate_run(
     """Score the test scans of a run's model and write `eval/metrics.json` and `eval/scores.csv`.
 
     Args:
-        run: run folder with the trained model in `model/`.
+        run: run folder with the trained model in `model/`, or a model folder.
         labels: label table.
         scans: scan table; its test scans are scored, its tuning scans choose the thresholds.
         store: where the volumes are; by default the store of the model's kind that the run's
@@ -72,7 +72,8 @@ def evaluate_run(
         CtError: a table, the store or the model does not fit the others, or scores are not
             finite.
     """
-    model = CtClip.from_pretrained(run / "model").to(device).eval()
+    folder = find_model(run)
+    model = CtClip.from_pretrained(folder).to(device).eval()
     splits = ("tune", "test") if thresholds == "tune" else ("test",)
     rows = [row for row in read_scans(scans) if row.split in splits]
     table = _chosen_labels(read_labels(labels), label_names, rows)
@@ -93,7 +94,7 @@ def evaluate_run(
     _check_finite(scan_ids, scores)
 
     levels = _levels(rows, scores, table.values)
-    chosen = _thresholds(levels, table.names, thresholds, run / "model", prompts)
+    chosen = _thresholds(levels, table.names, thresholds, folder, prompts)
     kind = volumes.attributes.kind
     found = Scores(
         run=run.resolve().name,
@@ -116,7 +117,7 @@ def evaluate_run(
     _write_csv(run / "eval" / "scores.csv", rows, table.names, scores)
     found.write(run / "eval" / "metrics.json")
     if thresholds == "tune":
-        _keep(chosen, table.names, run / "model", prompts, kind)
+        _keep(chosen, table.names, folder, prompts, kind)
     return found
 
 

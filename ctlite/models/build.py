@@ -7,9 +7,10 @@ from pydantic import ValidationError
 
 from ctlite.data.volumes import video_shape
 from ctlite.model_recipe import ModelRecipe, TextRecipe
-from ctlite.models.config import CONFIG_FILE, ModelConfig, Preprocessing, VisionConfig
-from ctlite.models.ct_clip import CtClip, read_weights
+from ctlite.models.config import ModelConfig, Preprocessing, VisionConfig
+from ctlite.models.ct_clip import CtClip, find_model
 from ctlite.models.text_encoder import TextTower, build_small_bert, load_text_tower
+from ctlite.models.weights_file import read_weights
 from ctprep.store.attributes import StoreAttributes
 from ctprep.store.errors import CheckpointError, RecipeError
 
@@ -158,17 +159,19 @@ def load_init(
     """
     if init.is_file() == (recipe is None):
         raise RecipeError(
-            "a published checkpoint needs a [model] that says its geometry"
+            "init.from is a checkpoint file, and no [model] says its geometry"
             if recipe is None
             else "init.from is no checkpoint file, and a model folder knows its own architecture",
-            mend="take [model] out of the recipe for a folder; keep it for a file",
+            mend=f"make a model folder of it: ctlite convert-teacher {init.name} FOLDER"
+            if recipe is None
+            else "take [model] out of the recipe",
             where=str(init),
         )
     if recipe is not None:
         model = build_model(recipe, store, texts)
-        model.load_weights(read_weights(init))
+        model.load_weights(read_weights(init).tensors)
         return model.eval()
-    folder = init if (init / CONFIG_FILE).is_file() else init / "model"
+    folder = find_model(init)
     if not folder.is_dir():
         raise CheckpointError(
             "there is no trained model to start from",

@@ -77,6 +77,20 @@ class VisionConfig(Attributes):
         return self
 
 
+class Origin(Attributes):
+    """The published weights that a model is, or began from."""
+
+    name: str
+    """Such as `CT-CLIP v1`."""
+    file: str
+    """Of the checkpoint, or its place on the Hugging Face Hub."""
+    sha256: str
+    license: str
+    """Of the weights, which whatever is trained from them keeps."""
+    text_encoder: str
+    """Where the tokenizer came from."""
+
+
 class ModelConfig(Attributes):
     """A whole CT-CLIP model, but for its text encoder, which keeps its own configuration."""
 
@@ -89,6 +103,8 @@ class ModelConfig(Attributes):
     rank: int | None = Field(default=None, gt=0)
     """Of the structured factorized projection; None when dense."""
     preprocessing: Preprocessing
+    origin: Origin | None = None
+    """None for a model that began at random."""
 
     @model_validator(mode="after")
     def _check_rank(self) -> "ModelConfig":

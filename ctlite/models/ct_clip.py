@@ -9,19 +9,18 @@ What is special about it:
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from jaxtyping import Float, Int64
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ctlite.models.config import ModelConfig, VisionConfig
+from ctlite.models.config import CONFIG_FILE, ModelConfig, VisionConfig
 from ctlite.models.ct_encoder import CTViT
 from ctlite.models.head import pool_tokens
 from ctlite.models.projection import SFP
-from ctlite.models.reference_weights import is_dead
+from ctlite.models.reference_weights import check_shapes, is_dead, shapes_of
 from ctlite.models.text_encoder import (
     TextTower,
     encode_cls,
@@ -29,17 +28,13 @@ from ctlite.models.text_encoder import (
     save_text_tower,
     text_width,
 )
+from ctlite.models.weights_file import read_weights
 from ctprep.store.errors import CheckpointError, located
 
 WEIGHTS_FILE = "model.safetensors"
 TEXT_FOLDER = "text"
-ENCODER = "visual_transformer."
-DEAD_NAMES = (
-    "to_visual_latent_extra.weight",
-    "to_text_latent_extra.weight",
-    "text_transformer.embeddings.position_ids",
-)
-DEAD_PREFIX = "text_transformer.pooler."
+MODEL_FOLDER = "model"
+"""Of a run, within its folder."""
 
 
 class CtClip(nn.Module):
@@ -131,7 +126,7 @@ class CtClip(nn.Module):
         Raises:
             CheckpointError: another geometry, or a key is missing or unknown.
         """
-        alive = {name: tensor for name, tensor in state.items() if not _is_dead(name)}
+        alive = {name: tensor for name, tensor in state.items() if not is_dead(name)}
         own = self.state_dict()
         shapes = {
             name: (tuple(alive[name].shape), tuple(own[name].shape))
@@ -140,15 +135,7 @@ class CtClip(nn.Module):
         }
         if shapes:
             raise _other_geometry(alive, self.config, shapes)
-        missing = sorted(own.keys() - alive.keys())
-        unknown = sorted(alive.keys() - own.keys())
-        if missing or unknown:
-            raise CheckpointError(
-                f"{len(missing)} weights are missing ({_first(missing)}) and {len(unknown)} are "
-                f"unknown ({_first(unknown)})",
-                mend="give a checkpoint of this architecture: the same projection, depth and text "
-                "encoder",
-            )
+        check_shapes(shapes_of(alive), shapes_of(own))
         self.load_state_dict(alive, strict=False)
 
     def save_pretrained(self, folder: Path, state: Mapping[str, Tensor] | None = None) -> None:
@@ -183,8 +170,20 @@ class CtClip(nn.Module):
         config = ModelConfig.read(folder)
         with located(folder):
             model = cls(config, restore_text_tower(folder / TEXT_FOLDER))
-            model.load_weights(read_weights(folder / WEIGHTS_FILE))
+            model.load_weights(read_weights(folder / WEIGHTS_FILE).tensors)
         return model.eval()
+
+
+def find_model(folder: Path) -> Path:
+    """Find the model folder that is meant.
+
+    Args:
+        folder: of a run, or of a model itself.
+
+    Returns:
+        The model's; it need not be there.
+    """
+    return folder if (folder / CONFIG_FILE).is_file() else folder / MODEL_FOLDER
 
 
 def build_encoder(vision: VisionConfig) -> CTViT:
@@ -209,38 +208,6 @@ def build_encoder(vision: VisionConfig) -> CTViT:
     )
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a checkpoint, executing nothing that is in it.
-
-    Args:
-        path: `.safetensors`, or a `.pt` file of plain tensors.
-
-    Returns:
-        Tensors by name, on the CPU.
-
-    Raises:
-        CheckpointError: there is no such file, or it holds more than tensors.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        if all(isinstance(value, Tensor) for value in state.values()):
-            return dict(state)
-        what = "the file holds more than tensors"
-    except Exception as error:
-        what = f"the weights cannot be read: {(str(error) or repr(error)).splitlines()[0]}"
-    raise CheckpointError(
-        what, mend="give a whole .safetensors file, or a .pt file of tensors", where=str(path)
-    )
-
-
-def _is_dead(name: str) -> bool:
-    if name.startswith(ENCODER):
-        return is_dead(name.removeprefix(ENCODER))
-    return name in DEAD_NAMES or name.startswith(DEAD_PREFIX)
-
-
 def _other_geometry(
     state: Mapping[str, Tensor],
     config: ModelConfig,
@@ -259,7 +226,3 @@ def _other_geometry(
         mend="set the geometry of the checkpoint in the recipe's [model]: patch 15x30x30 without "
         "pooling is CT-CLIP v1, patch 10x20x20 with the mean is v2",
     )
-
-
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "none"

@@ -29,6 +29,7 @@ print(",".join(name for name in {heavy!r} if name in sys.modules))
         ("ctprep", ["--version"], "ct-lite"),
         ("ctlite", ["--help"], "train"),
         ("ctlite", ["train", "--help"], "--set"),
+        ("ctlite", ["convert-teacher", "--help"], "--tokenizer"),
     ],
 )
 def test_help_loads_no_heavy_library(command: str, arguments: list[str], expected: str) -> None:

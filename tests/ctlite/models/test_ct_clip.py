@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ctlite.losses.clip import clip_logits, clip_loss
 from ctlite.models.config import ModelConfig, Preprocessing, VisionConfig
-from ctlite.models.ct_clip import CtClip, read_weights
+from ctlite.models.ct_clip import CtClip
 from ctlite.models.text_encoder import TextTower, build_small_bert
 from ctprep.store.attributes import LUNG, Grid
 from ctprep.store.errors import CheckpointError
@@ -118,10 +118,10 @@ def test_published_names_load_and_dead_ones_are_left_out() -> None:
     model.load_weights(state)
 
     assert torch.equal(model.to_visual_latent.weight, other.to_visual_latent.weight)
-    with pytest.raises(CheckpointError, match=r"0 weights are missing .* 1 are unknown \(extra\)"):
+    with pytest.raises(CheckpointError, match=r"(?s)0 are missing, 1 unknown.* extra "):
         model.load_weights(state | {"extra": torch.zeros(1)})
     del state["temperature"]
-    with pytest.raises(CheckpointError, match=r"1 weights are missing \(temperature\)"):
+    with pytest.raises(CheckpointError, match=r"(?s)1 are missing, .* temperature "):
         model.load_weights(state)
 
 
@@ -143,25 +143,3 @@ def test_another_version_of_the_configuration_is_refused(tmp_path: Path) -> None
 
     with pytest.raises(CheckpointError, match=r"version '7'; this is '1'"):
         CtClip.from_pretrained(tmp_path)
-
-
-def test_a_pickle_is_not_executed(tmp_path: Path) -> None:
-    """A checkpoint that holds code is refused, and the code does not run."""
-    trap = tmp_path / "trap"
-
-    class Evil:
-        def __reduce__(self) -> tuple[Any, ...]:
-            return (Path.touch, (trap,))
-
-    torch.save({"weight": Evil()}, tmp_path / "evil.pt")
-    with pytest.raises(CheckpointError, match=r"cannot be read"):
-        read_weights(tmp_path / "evil.pt")
-
-    assert not trap.exists()
-
-
-def test_plain_tensors_are_read_from_either_format(tmp_path: Path) -> None:
-    """A .pt file of tensors gives what was saved."""
-    torch.save({"weight": torch.arange(3.0)}, tmp_path / "plain.pt")
-
-    assert read_weights(tmp_path / "plain.pt")["weight"].tolist() == [0, 1, 2]

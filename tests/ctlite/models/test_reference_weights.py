@@ -30,11 +30,11 @@ def test_dead_weights_are_left_out(load_encoder, published: dict[str, Tensor]) -
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda s: s.pop("to_patch_emb.2.bias"), r"missing: to_patch_emb\.2\.bias \(24,\)"),
-        (lambda s: s.update(surprise=torch.zeros(3)), r"unknown: surprise \(3,\)"),
+        (lambda s: s.pop("to_patch_emb.2.bias"), r"1 are missing.* 2\.bias +none +\(24,\)"),
+        (lambda s: s.update(surprise=torch.zeros(3)), r"1 unknown.* surprise +\(3,\) +none"),
         (
             lambda s: s.update({"to_patch_emb.2.bias": torch.zeros(5)}),
-            r"to_patch_emb\.2\.bias is \(5,\), the model has \(24,\)",
+            r"1 of another shape.* 2\.bias +\(5,\) +\(24,\)",
         ),
     ],
 )
@@ -42,7 +42,7 @@ def test_anything_else_is_an_error(load_encoder, published, change, told: str) -
     """A missing or unknown name, or another shape, is told, and nothing is loaded."""
     encoder = load_encoder("ctvit_rect")
     change(published)
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=f"(?s){told}"):
         load_encoder_weights(encoder, published)
 
 
