@@ -39,7 +39,8 @@ class CtError(Exception):
         return _rebuild, (type(self), self.what, self.mend, self.where)
 
     def __str__(self) -> str:
-        lines = [printable(self.what)]
+        # Some faults are a list.
+        lines = list(map(printable, self.what.split("\n")))
         if self.where is not None:
             lines.append(f"  where: {printable(self.where)}")
         lines.append(f"  mend:  {printable(self.mend)}")
