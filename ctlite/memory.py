@@ -1,6 +1,8 @@
 """How much memory a run will need, told before its first step, and what to do when it is short."""
 
+import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -8,7 +10,12 @@ from torch import nn
 from ctlite.models.config import ModelConfig
 from ctprep.store.errors import CtError
 
+logger = logging.getLogger(__name__)
+
 GIB = 2**30
+MEMORY_FILE = Path("/proc/meminfo")
+CGROUP = Path("/sys/fs/cgroup")
+"""Linux; where there is neither, nothing is known beforehand."""
 FLOAT_BYTES = 4
 ADAM_MOMENTS = 2
 KEPT_PER_FEATURE = 34
@@ -26,9 +33,14 @@ class MemoryEstimate:
     activations: int
 
     @property
+    def certain(self) -> int:
+        """What is needed whatever the batch is, in bytes."""
+        return self.parameters + self.gradients + self.optimizer
+
+    @property
     def total(self) -> int:
         """All of it, in bytes."""
-        return self.parameters + self.gradients + self.optimizer + self.activations
+        return self.certain + self.activations
 
     def __str__(self) -> str:
         parts = ("parameters", "gradients", "optimizer", "activations")
@@ -37,7 +49,12 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    module: nn.Module, config: ModelConfig, batch_size: int, *, keeps_maps: bool = False
+    module: nn.Module,
+    config: ModelConfig,
+    batch_size: int,
+    *,
+    keeps_maps: bool = False,
+    shares: int = 1,
 ) -> MemoryEstimate:
     """Estimate the memory of a training step in float32.
 
@@ -46,6 +63,7 @@ def estimate_memory(
         config: of the model that is trained.
         batch_size: volumes at once.
         keeps_maps: whether the attention maps of two encoders are held, as FAST does.
+        shares: processes among which trained parameters are divided.
 
     Returns:
         The estimate; activations are counted by a formula, and rough.
@@ -63,11 +81,62 @@ def estimate_memory(
         temporal = vision.temporal_depth * height * width * frames**2
         floats += 4 * vision.heads * (spatial + temporal)
     return MemoryEstimate(
-        parameters=held,
-        gradients=trained,
-        optimizer=ADAM_MOMENTS * trained,
+        parameters=held - trained + trained // shares,
+        gradients=trained // shares,
+        optimizer=ADAM_MOMENTS * trained // shares,
         activations=batch_size * floats * FLOAT_BYTES,
     )
+
+
+def check_memory(estimate: MemoryEstimate, device: torch.device) -> None:
+    """Refuse what cannot fit, before any volume is read, and warn of what may not.
+
+    Args:
+        estimate: for one process; its parameters are on the CPU already.
+        device: where the step is computed.
+
+    Raises:
+        CtError: weights, gradients and moments alone need more than there is.
+    """
+    free = free_bytes(device)
+    if free is None:
+        return
+    held = estimate.parameters if device.type == "cpu" else 0
+    if estimate.certain - held > free:
+        raise CtError(
+            f"weights, gradients and moments alone need {(estimate.certain - held) / GIB:.1f} GiB "
+            f"more on {device.type}, and {free / GIB:.1f} GiB are free",
+            mend="train with SFP in place of the dense projection, on several GPUs with "
+            "--set parallel=fsdp, or on a machine with more memory",
+        )
+    if estimate.total - held > free:
+        logger.warning(
+            "a step may need more than the %.1f GiB that are free: %s", free / GIB, estimate
+        )
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Tell how much memory a process may still take.
+
+    Args:
+        device: where.
+
+    Returns:
+        Bytes; None where the system does not say.
+    """
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = MEMORY_FILE.read_text(encoding="ascii").splitlines()
+        told = dict(line.split(":") for line in lines)
+        free = int(told["MemAvailable"].split()[0]) * 1024
+        limit = CGROUP / "memory.max"
+        if limit.is_file() and limit.read_text().strip().isdigit():
+            used = int((CGROUP / "memory.current").read_text())
+            free = min(free, int(limit.read_text()) - used)
+    except (OSError, KeyError, ValueError):
+        return None
+    return free
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -19,7 +19,14 @@ from ctlite.checkpoint import Progress, load_checkpoint, save_checkpoint
 from ctlite.compiling import compile_blocks
 from ctlite.data.batch import Batch
 from ctlite.data.loader import Loader
-from ctlite.memory import GIB, estimate_memory, is_out_of_memory, out_of_memory, peak_bytes
+from ctlite.memory import (
+    GIB,
+    check_memory,
+    estimate_memory,
+    is_out_of_memory,
+    out_of_memory,
+    peak_bytes,
+)
 from ctlite.optimizer import (
     build_optimizer,
     clip_gradients,
@@ -162,8 +169,10 @@ class _Loop:
             self.stage.model.config,
             self.recipe.data.batch_size,
             keeps_maps=self.stage.keeps_maps,
+            shares=ranks.world_size() if self.recipe.parallel == "fsdp" else 1,
         )
         logger.info("memory needed: %s", estimate)
+        check_memory(estimate, self.device)
         last = self.run.last_checkpoint()
         if last is None:
             with closing(self._batches()) as batches:

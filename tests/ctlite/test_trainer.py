@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ctlite import memory
 from ctlite.recipe import to_toml
 from ctlite.stages.clip import ClipStage
 from ctlite.trainer import choose_device, train
@@ -128,6 +129,35 @@ def test_short_memory_says_which_option_to_turn(
         list(train(toy_recipe("clip"), tmp_path))
 
     assert "--set data.batch_size=2 --set optimizer.accumulation=2" in caught.value.mend
+
+
+@pytest.mark.parametrize(("megabytes", "stops"), [(0.1, True), (0.4, False)])
+def test_too_little_memory_is_told_before_the_first_batch(
+    toy_recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    megabytes: float,
+    stops: bool,
+) -> None:
+    """What cannot fit is an error, what may not is a warning."""
+    monkeypatch.setattr(memory, "free_bytes", lambda device: int(megabytes * 1e6))
+    reports = train(toy_recipe("clip", "schedule.steps=1", "data.batch_size=7"), tmp_path)
+    if stops:
+        with pytest.raises(CtError, match="moments alone need") as caught:
+            next(reports)
+        assert "parallel=fsdp" in caught.value.mend
+        assert not (tmp_path / "metrics.jsonl").exists()
+    else:
+        assert next(reports).step == 1
+        assert "a step may need more" in caplog.text
+
+
+def test_free_memory_is_what_this_machine_has() -> None:
+    """More than a training process takes, less than there is."""
+    free = memory.free_bytes(torch.device("cpu"))
+
+    assert free is None or 2**26 < free < 2**46
 
 
 def test_a_damaged_checkpoint_is_told(toy_recipe, tmp_path: Path) -> None:
