@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ctlite.checkpoint import publish_folder
+from ctlite.model_card import write_card
 from ctlite.models.config import ModelConfig, Origin
 from ctlite.models.ct_clip import TEXT_FOLDER, WEIGHTS_FILE, CtClip
 from ctlite.models.published_file import find_checkpoint, is_own_model
@@ -29,7 +30,6 @@ from ctprep.store.errors import CheckpointError, PlaceError, located
 
 LICENSE = "CC-BY-NC-SA-4.0"
 """Under which CT-CLIP's weights were published."""
-CARD_FILE = "README.md"
 HASH_PIECE = 2**24
 ROOM_BESIDE = 2**26
 """Bytes of disk for everything but the weights."""
@@ -167,7 +167,12 @@ def write_teacher(teacher: Teacher, out: Path) -> Generator[int]:
             save_text_tower(partial / TEXT_FOLDER, teacher.text)
             config = teacher.config.model_copy(update={"origin": origin})
             config.write(partial)
-            (partial / CARD_FILE).write_text(_card(config, origin), encoding="utf-8")
+            story = [
+                f"The weights of {origin.name}, number for number, but for those that take no "
+                "part; made by `ctlite convert-teacher`, which trains nothing.",
+                f"Cite CT-CLIP (Hamamci et al.). The tokenizer is that of {origin.text_encoder}.",
+            ]
+            write_card(partial, origin.name, config, story)
             publish_folder(partial, out)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -198,26 +203,3 @@ def check_out(out: Path, weight_bytes: int) -> None:
             mend="free space, or choose a folder on another disk",
             where=str(out),
         )
-
-
-def _card(config: ModelConfig, origin: Origin) -> str:
-    grid, (low, high) = config.preprocessing.grid, config.preprocessing.hu_range or (0, 0)
-    shape, spacing = ("x".join(map(str, sizes)) for sizes in (grid.shape, grid.spacing_mm))
-    lines = [
-        "---",
-        f"license: {origin.license.lower()}",
-        "---",
-        f"# {origin.name}",
-        "",
-        f"The weights of `{origin.file}` (SHA-256 {origin.sha256}), number for number, but for "
-        "those that take no part; made by `ctlite convert-teacher`, which trains nothing.",
-        f"They keep their licence, {origin.license}: no commercial use, and what is made from them "
-        "is shared alike. The licence of ctlite does not cover them.",
-        "Cite CT-CLIP (Hamamci et al.).",
-        "",
-        f"- Architecture: {config.geometry}.",
-        f"- Input: HU on a grid of {shape} voxels (slice, row, column) of {spacing} mm; "
-        f"{low:g} to {high:g} HU become -1 to 1.",
-        f"- Tokenizer: {origin.text_encoder}.",
-    ]
-    return "\n".join(lines) + "\n"

@@ -15,6 +15,7 @@ import torch
 from ctlite import ranks
 from ctlite.checkpoint import list_checkpoints, publish_folder
 from ctlite.divided import whole_state
+from ctlite.model_card import write_card
 from ctlite.models.ct_clip import MODEL_FOLDER, CtClip
 from ctlite.recipe import Recipe, differing_keys, load_recipe, to_toml
 from ctprep.store.errors import RecipeError
@@ -111,18 +112,40 @@ class RunFolder:
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(dict(metrics)) + "\n")
 
-    def save_model(self, model: CtClip) -> None:
+    def save_model(self, model: CtClip, recipe: Recipe) -> None:
         """Write the trained model, whole or not at all; all ranks must ask for it.
 
         Args:
             model: to be evaluated.
+            recipe: by which it was trained.
         """
         state = whole_state(model.state_dict())
         if ranks.rank() == 0:
             partial = self.path / ".model.partial"
             model.save_pretrained(partial, state)
+            write_card(partial, self.path.resolve().name, model.config, tell_story(recipe))
             publish_folder(partial, self.model)
         ranks.wait()
+
+
+def tell_story(recipe: Recipe) -> list[str]:
+    """Tell in a sentence or two how a model was trained, without naming a place on this machine.
+
+    Args:
+        recipe: by which it was trained.
+
+    Returns:
+        Paragraphs for its card.
+    """
+    schedule, data = recipe.schedule, recipe.data
+    batch = data.batch_size * recipe.optimizer.accumulation * ranks.world_size()
+    began = "from random weights"
+    if recipe.init is not None:
+        began = f"from the weights of `{recipe.init.source.name}`"
+    return [
+        f"Trained by `ctlite train`, stage `{recipe.stage.name}`, {began}: {schedule.steps} steps "
+        f"of {batch} scans, learning rate {recipe.optimizer.lr:g}, {recipe.precision}.",
+    ]
 
 
 def describe_environment() -> dict[str, Any]:

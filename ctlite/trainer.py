@@ -215,7 +215,7 @@ class _Loop:
                     raise KeyboardInterrupt(f"stopped after step {self.step}, which is saved")
         if not self.run.model.is_dir():
             with self.average.applied():
-                self.run.save_model(self.stage.model)
+                self.run.save_model(self.stage.model, self.recipe)
 
     def save(self) -> None:
         """Write a checkpoint of the step that was done last."""

@@ -84,8 +84,8 @@ def test_every_living_number_is_kept(
     assert (config.origin.name, config.origin.file) == (f"CT-CLIP {version}", path.name)
     assert (config.origin.license, config.origin.text_encoder) == ("CC-BY-NC-SA-4.0", "words")
     card = (tmp_path / "out" / "README.md").read_text()
-    assert card.startswith("---\nlicense: cc-by-nc-sa-4.0\n---\n")
-    assert "They keep their licence, CC-BY-NC-SA-4.0" in card
+    assert "\nlicense: cc-by-nc-sa-4.0\n---\n" in card
+    assert "which keep their licence, CC-BY-NC-SA-4.0" in card
 
 
 def test_the_folder_loads_alone(tmp_path: Path, tokenizer: str) -> None:

@@ -93,6 +93,11 @@ def test_what_a_run_leaves(toy_recipe, tmp_path: Path) -> None:
     assert {"loss/clip", "loss/total", "lr", "time/step_s", "memory/peak_gib"} <= lines[0].keys()
     assert "tune/loss" in lines[2]
     assert (tmp_path / "model" / "config.json").is_file()
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "stage `clip`, from random weights: 3 steps of 1 scans" in card
+    assert "8 x 16 x 16 voxels (slice, row, column) of 6 x 4 x 4 mm" in card
+    assert "-1000 to 1000 become -1 to 1" in card
+    assert str(tmp_path) not in card
 
 
 def test_accumulated_batches_count_as_their_mean(toy_recipe, tmp_path: Path) -> None:
