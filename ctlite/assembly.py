@@ -6,7 +6,8 @@ from pathlib import Path
 from ctlite import ranks
 from ctlite.data.loader import Loader
 from ctlite.data.reports import Reports, read_report_texts
-from ctlite.recipe import Recipe
+from ctlite.memory import GIB
+from ctlite.recipe import DataRecipe, Recipe
 from ctlite.stages.stage import Need, Setup, Stage
 from ctprep.store.attributes import Kind
 from ctprep.store.errors import RecipeError, TableError
@@ -41,8 +42,8 @@ def assemble(recipe: Recipe) -> Parts:
     """
     _check_files(recipe)
     needs, data = recipe.stage.needs, recipe.data
-    hifi = _open(data.hifi_store, "hifi") if "hu" in needs else None
-    jpeg = _open(data.jpeg_store, "jpeg") if "gray" in needs else None
+    hifi = _open(data, data.hifi_store, "hifi") if "hu" in needs else None
+    jpeg = _open(data, data.jpeg_store, "jpeg") if "gray" in needs else None
     rows = read_scans(data.scans)
     by_scan = {}
     if "text" in needs and data.reports is not None:
@@ -122,5 +123,13 @@ def _check_files(recipe: Recipe) -> None:
         )
 
 
-def _open(where: str | None, kind: Kind) -> VolumeStore | None:
-    return None if where is None else VolumeStore.open(where, kind=kind)
+def _open(data: DataRecipe, where: str | None, kind: Kind) -> VolumeStore | None:
+    if where is None:
+        return None
+    place = find_place(where)
+    if data.cache is not None and place.path is None:
+        # Late: it needs what buckets need.
+        from ctprep.store.cached import cache_bucket
+
+        place = cache_bucket(place, data.cache, int(data.cache_gib * GIB))
+    return VolumeStore.open(place, kind=kind)

@@ -52,6 +52,10 @@ class DataRecipe(Section):
     """Volumes decoded at once."""
     prefetch: int = Field(default=2, gt=0)
     """Batches decoded ahead."""
+    cache: Path | None = None
+    """Folder on a local disk for volumes of stores in buckets; each is then transferred once."""
+    cache_gib: float = Field(default=100.0, gt=0)
+    """What the folder may hold."""
     unreadable_quota: int = Field(default=0, ge=0)
     """Unreadable volumes to go without before the run stops."""
 

@@ -14,7 +14,7 @@ from ctprep.store.layout import ARRAY, METADATA, SHARD
 
 try:
     import obstore
-    from obstore.exceptions import AlreadyExistsError
+    from obstore.exceptions import AlreadyExistsError, NotModifiedError
 
     from ctprep.store.bucket_commit import clean_objects, remove_objects, write_objects
     from ctprep.store.bucket_faults import UNCONDITIONAL, told
@@ -123,6 +123,21 @@ class BucketPlace:
         """Read a whole object."""
         with self._reached() as store:
             return memoryview(obstore.get(store, key).bytes())
+
+    def read_unless(self, key: str, tag: str | None) -> tuple[str | None, memoryview] | None:
+        """Read a whole object, unless it is still the one of this tag.
+
+        Returns:
+            Its tag and its content; None where the tag is still its own.
+        """
+        with self._reached() as store:
+            try:
+                answer = obstore.get(
+                    store, key, options={} if tag is None else {"if_none_match": tag}
+                )
+                return answer.meta["e_tag"], memoryview(answer.bytes())
+            except NotModifiedError:
+                return None
 
     def read_end(self, key: str, nbytes: int) -> tuple[memoryview, int]:
         """Read the last bytes of an object, and tell how many it has."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import obstore
 import pytest
+import torch
 
 from ctlite.assembly import assemble
 from ctlite.trainer import train
@@ -55,6 +56,28 @@ def test_a_run_from_a_bucket_has_the_losses_of_one_from_a_folder(
 
     assert losses[0] == losses[1]
     assert "s3://" in (tmp_path / "there" / "recipe.toml").read_text()
+
+
+def test_a_cache_takes_every_shard_once(hosted_recipe, requests, tmp_path: Path) -> None:
+    """From the second epoch on, the bucket only says that nothing has changed."""
+    recipe = hosted_recipe("clip", f"data.cache={tmp_path / 'cache'}", "data.batch_size=7")
+    loader = assemble(recipe).loader
+
+    def epoch(number: int) -> list[torch.Tensor]:
+        return [batch.hu.clone() for batch in loader.epoch(number) if batch.hu is not None]
+
+    def files() -> set[int]:
+        return {path.stat().st_ino for path in (tmp_path / "cache").iterdir()}
+
+    first, kept = epoch(0), files()
+    asked = requests.of(lambda: epoch(0))
+
+    # Of each volume the array's metadata and the shard; the store's own metadata came first.
+    assert len(asked) == 2 * 7
+    assert len(kept) == 2 * 7 + 1
+    # What is transferred again becomes a new file.
+    assert files() == kept
+    assert all(one.equal(other) for one, other in zip(first, epoch(0), strict=True))
 
 
 def test_a_bucket_that_goes_away_spends_no_quota(hosted_recipe, monkeypatch) -> None:
