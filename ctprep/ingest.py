@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from ctprep.dataset import load_dataset
 from ctprep.engine import Item, refused, run
 from ctprep.fingerprints import Fingerprints, fingerprint_files
-from ctprep.ingest_volume import Job, Settings, ingest_volume, stored_attributes
+from ctprep.ingest_volume import Job, Settings, ingest_volume, is_made_alike
 from ctprep.native import NativeJpeg, native_store_attributes
 from ctprep.report import recorded
 from ctprep.roster import Roster, ScanIds
 from ctprep.sources.discover import discover
 from ctprep.sources.source import Found, Refused
-from ctprep.store.attributes import Grid, StoreAttributes
+from ctprep.store.attributes import Grid, StoreAttributes, VolumeAttributes
 from ctprep.store.errors import SourceError, StoreError, located
 from ctprep.store.layout import METADATA
 from ctprep.store.place import Place, Where, absolute, check_apart, find_place, paths_of
@@ -84,10 +85,12 @@ def ingest(
     known = load_dataset(dataset, metadata, tolerant=tolerant)
     roster = Roster(source, scans, key, scan_ids=scan_ids, dataset=known)
     hu_policy = hu_policy or ("auto" if known is None else known.manifest.hu.policy)
-    settings = Settings(place, grid, hu_policy, hu_range, tolerant, native, dry_run)
-    target = _open_target(settings)
+    target = None
+    if not dry_run or place.exists():
+        target = VolumeStore.create(place, _store_attributes(grid, hu_range, native))
+    settings = Settings(target, grid, hu_policy, hu_range, tolerant, native, dry_run)
     work = partial(ingest_volume, settings=settings)
-    plan = _Plan(source, roster, settings, target, (scans, metadata))
+    plan = _Plan(source, roster, settings, Fingerprints(place), (scans, metadata))
     finished = run(
         work,
         plan.jobs(),
@@ -137,18 +140,12 @@ def check_places(source: Path, store: Place) -> None:
         )
 
 
-def _open_target(settings: Settings) -> VolumeStore | None:
-    if settings.dry_run and not settings.store.exists():
-        return None
-    attributes = StoreAttributes(
-        kind="hifi",
-        grid=settings.grid,
-        hu_range=settings.hu_range,
-        versions=installed_versions(),
-    )
-    if settings.native is not None:
-        attributes = native_store_attributes(settings.native, settings.grid, settings.hu_range)
-    return VolumeStore.create(settings.store, attributes)
+def _store_attributes(
+    grid: Grid, hu_range: tuple[int, int], native: NativeJpeg | None
+) -> StoreAttributes:
+    if native is not None:
+        return native_store_attributes(native, grid, hu_range)
+    return StoreAttributes(kind="hifi", grid=grid, hu_range=hu_range, versions=installed_versions())
 
 
 class _Plan:
@@ -159,14 +156,14 @@ class _Plan:
         source: Path,
         roster: Roster,
         settings: Settings,
-        target: VolumeStore | None,
+        fingerprints: Fingerprints,
         tables: tuple[Path | None, ...],
     ) -> None:
-        self.fingerprints = Fingerprints(settings.store)
+        self.fingerprints = fingerprints
         self._source, self._roster, self._settings = source, roster, settings
         # Names are relative to the folder, also where the source is a single file.
         self._root = source if source.is_dir() else source.parent
-        self._target = target
+        self._target = settings.target
         self._tables = {table.resolve() for table in tables if table is not None}
         self._pending: dict[str, str] = {}
 
@@ -177,10 +174,14 @@ class _Plan:
             tolerant=self._settings.tolerant,
             may_be_bare=self._roster.gives_geometry,
         )
-        for entry in found:
-            if self._tables and (self._root / entry.name).resolve() in self._tables:
-                continue
-            yield self._settle(entry)
+        scans = (
+            entry
+            for entry in found
+            if not self._tables or (self._root / entry.name).resolve() not in self._tables
+        )
+        at_once = 1 if self._target is None else self._target.place.at_once
+        while entries := list(islice(scans, at_once)):
+            yield from self._settled([self._identified(entry) for entry in entries])
         for row in self._roster.absent():
             yield refused(
                 row.path,
@@ -203,21 +204,32 @@ class _Plan:
                 self.fingerprints.remember(item.scan_id, fingerprint, made_from)
             yield item
 
-    def _settle(self, entry: Found | Refused) -> Item | Job:
+    def _identified(self, entry: Found | Refused) -> Job | Item:
         if isinstance(entry, Refused):
             error = SourceError(entry.what, verdict=entry.verdict, mend=entry.mend)
             return refused(entry.name, error, scan_id=self._roster.listed(entry.name))
         try:
             with located(entry.name):
                 identity = self._roster.identify(entry)
-                job = Job(entry, identity, fingerprint_files(entry.paths))
+                return Job(entry, identity, fingerprint_files(entry.paths))
         except SourceError as error:
             return refused(entry.name, error)
-        if self._target is not None:
-            attributes = stored_attributes(self._target, job, self._settings)
-            if attributes and self.fingerprints.match(
-                job.scan_id, job.fingerprint, attributes.source_sha256
-            ):
-                return Item("unchanged", job.name, job.scan_id)
-        self._pending[job.scan_id] = job.fingerprint
-        return job
+
+    def _settled(self, jobs: list[Job | Item]) -> Iterator[Job | Item]:
+        """Settle those that are in the store already, which is asked for all of them at once."""
+        scan_ids = [job.scan_id for job in jobs if isinstance(job, Job)]
+        there = {} if self._target is None else dict(self._target.each_attributes(scan_ids))
+        for job in jobs:
+            if isinstance(job, Item):
+                yield job
+                continue
+            attributes = there.get(job.scan_id)
+            if isinstance(attributes, VolumeAttributes):
+                known = self.fingerprints.match(
+                    job.scan_id, job.fingerprint, attributes.source_sha256
+                )
+                if known and is_made_alike(attributes, job, self._settings):
+                    yield Item("unchanged", job.name, job.scan_id)
+                    continue
+            self._pending[job.scan_id] = job.fingerprint
+            yield job

@@ -16,7 +16,6 @@ from ctprep.sources.read import read
 from ctprep.sources.source import Found, Read
 from ctprep.store.attributes import Grid, VolumeAttributes
 from ctprep.store.errors import CtError, PlaceError, StoreError, located
-from ctprep.store.place import Place
 from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions
 from ctprep.windowed import check_taken, is_windowed, windowed_gray
@@ -59,7 +58,8 @@ class Job:
 class Settings:
     """What holds for every volume of a run."""
 
-    store: Place
+    target: VolumeStore | None
+    """None where there is none yet, in a dry run."""
     grid: Grid
     hu_policy: str
     hu_range: tuple[int, int]
@@ -98,34 +98,29 @@ def ingest_volume(job: Job, settings: Settings) -> Item:
         return refused(job.name, error, scan_id=job.scan_id, seconds=seconds)
 
 
-def stored_attributes(store: VolumeStore, job: Job, settings: Settings) -> VolumeAttributes | None:
-    """Give the attributes of the job's volume, if it was made with the same parameters.
+def is_made_alike(attributes: VolumeAttributes, job: Job, settings: Settings) -> bool:
+    """Tell whether a volume was made as the job would make it.
 
     Whether it was made from the same files is left to ask.
     """
-    try:
-        attributes = store.read_attributes(job.scan_id)
-    except StoreError:
-        # None is there, or a damaged one, which is as good as none: it will be replaced.
-        return None
-    same = (
+    return (
         attributes.parameters == _parameters(job, settings)
         and attributes.patient_id == job.identity.patient_id
         and attributes.source_format == job.found.format
     )
-    return attributes if same else None
 
 
 def _ingest(job: Job, settings: Settings, began: float) -> Item:
     check_taken(job.found, settings.native)
-    store = None
-    if not settings.dry_run or settings.store.exists():
-        store = VolumeStore.open(settings.store)
-    if store is not None:
-        attributes = stored_attributes(store, job, settings)
-        if attributes and attributes.source_sha256 == _hashes(job):
-            seconds = time.perf_counter() - began
-            return Item("unchanged", job.name, job.scan_id, seconds=seconds)
+    store = settings.target
+    there = None if store is None else _attributes_there(store, job.scan_id)
+    if (
+        there is not None
+        and is_made_alike(there, job, settings)
+        and there.source_sha256 == _hashes(job)
+    ):
+        seconds = time.perf_counter() - began
+        return Item("unchanged", job.name, job.scan_id, seconds=seconds)
     if store is None or settings.dry_run:
         return Item("planned", job.name, job.scan_id, seconds=time.perf_counter() - began)
     with unchanging(job.found.paths, job.fingerprint):
@@ -139,6 +134,14 @@ def _ingest(job: Job, settings: Settings, began: float) -> Item:
         nbytes=nbytes,
         seconds=time.perf_counter() - began,
     )
+
+
+def _attributes_there(store: VolumeStore, scan_id: str) -> VolumeAttributes | None:
+    try:
+        return store.read_attributes(scan_id)
+    except StoreError:
+        # None is there, or a damaged one, which is as good as none: it will be replaced.
+        return None
 
 
 def _parameters(job: Job, settings: Settings) -> Parameters:

@@ -1,7 +1,7 @@
 """A corpus: volumes of one grid in a Zarr group, each written whole or not at all."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -53,6 +53,10 @@ class VolumeStore:
         self.attributes = attributes
         self._known: set[str] = set()
         """Volumes that were there when last looked for, which saves looking at each reading."""
+
+    def __reduce__(self) -> tuple[type["VolumeStore"], tuple[Place, StoreAttributes]]:
+        # Which volumes are there may be long, and another process finds out for itself.
+        return VolumeStore, (self.place, self.attributes)
 
     @classmethod
     def create(cls, where: Where, attributes: StoreAttributes) -> "VolumeStore":
@@ -257,6 +261,30 @@ class VolumeStore:
             except (FileNotFoundError, NotADirectoryError) as error:
                 raise _absent() from error
             return validated(VolumeAttributes, group[OURS])
+
+    def each_attributes(
+        self, scan_ids: Sequence[str]
+    ) -> Iterator[tuple[str, VolumeAttributes | StoreError]]:
+        """Read what some volumes say about themselves, as many at once as the place is worth.
+
+        Yields:
+            Each scan id with its attributes, or with what `read_attributes` raises.
+
+        Raises:
+            PlaceError: the bucket cannot be reached.
+        """
+
+        def read(scan_id: str) -> VolumeAttributes | StoreError:
+            try:
+                return self.read_attributes(scan_id)
+            except StoreError as error:
+                return error
+
+        if self.place.at_once == 1:
+            yield from zip(scan_ids, map(read, scan_ids), strict=True)
+            return
+        with ThreadPoolExecutor(self.place.at_once) as executor:
+            yield from zip(scan_ids, executor.map(read, scan_ids), strict=True)
 
     def check_bound(self, scan_id: str) -> None:
         """Check that what a volume says about itself was written with its voxels.
