@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from jaxtyping import Int16, UInt8
 
 from ctprep.engine import PROCESS_BYTES, Item, VolumeJob, refused, run
 from ctprep.quality import write_measured
-from ctprep.report import recorded
+from ctprep.report import cataloged, recorded
 from ctprep.store.attributes import LUNG, StoreAttributes, VolumeAttributes, Window
 from ctprep.store.errors import CtError, PlaceError, SourceError, StoreError, located
 from ctprep.store.place import (
@@ -121,8 +121,7 @@ def compress_store(
     if dry_run or target is None:
         yield from items
         return
-    yield from recorded(items, written)
-    target.write_catalog()
+    yield from recorded(chain(items, cataloged(target)), written)
 
 
 def _jobs(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from ctprep.dataset import load_dataset
@@ -10,7 +10,7 @@ from ctprep.engine import Item, refused, run
 from ctprep.fingerprints import Fingerprints, fingerprint_files
 from ctprep.ingest_volume import Job, Settings, ingest_volume, is_made_alike
 from ctprep.native import NativeJpeg, native_store_attributes
-from ctprep.report import recorded
+from ctprep.report import cataloged, recorded
 from ctprep.roster import Roster, ScanIds
 from ctprep.sources.discover import discover
 from ctprep.sources.source import Found, Refused
@@ -101,9 +101,8 @@ def ingest(
     if dry_run or target is None:
         yield from plan.noted(finished)
         return
-    yield from recorded(plan.noted(finished), place)
+    yield from recorded(chain(plan.noted(finished), cataloged(target)), place)
     plan.fingerprints.tidy()
-    target.write_catalog()
 
 
 def check_places(source: Path, store: Place) -> None:

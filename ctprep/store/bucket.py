@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from ctprep.store.errors import PlaceError, StoreError
 from ctprep.store.layout import ARRAY, METADATA, SHARD
+from ctprep.store.listing import Seen
 
 try:
     import obstore
@@ -173,6 +174,19 @@ class BucketPlace:
         with self._reached() as store:
             keys = (meta["path"].split("/") for batch in store.list() for meta in batch)
             return [key[0] for key in keys if len(key) == 2 and key[1] == METADATA]
+
+    def survey(self) -> dict[str, Seen]:
+        """Tell volumes by the tag of their metadata, all from one listing."""
+        with self._reached() as store:
+            metas = {meta["path"]: meta for batch in store.list() for meta in batch}
+        seen = {}
+        for key, meta in metas.items():
+            name, _, rest = key.partition("/")
+            if rest == METADATA:
+                shard = metas.get(f"{name}/{ARRAY}/{SHARD}")
+                state = f"{meta['e_tag']}-{meta['version']}-{meta['last_modified']}"
+                seen[name] = Seen(state, None if shard is None else shard["size"])
+        return seen
 
     def write_volume(self, name: str, files: Mapping[str, bytes | memoryview]) -> None:
         """Write the metadata last, which makes the volume exist."""

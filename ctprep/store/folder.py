@@ -1,13 +1,15 @@
 """A store in a folder of a file system."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ctprep.store.commit import clean, create_file, remove_folder, write_file, write_folder
 from ctprep.store.disk import writing
 from ctprep.store.errors import StoreError
-from ctprep.store.layout import METADATA
+from ctprep.store.layout import ARRAY, METADATA, SHARD
+from ctprep.store.listing import Seen
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,17 @@ class FolderPlace:
         """Name the folders that have metadata."""
         return [entry.name for entry in self.path.iterdir() if (entry / METADATA).is_file()]
 
+    def survey(self) -> dict[str, Seen]:
+        """Tell volumes by the inode, time and size of their metadata."""
+        seen = {}
+        for entry in self.path.iterdir():
+            # One that goes in the meantime is not there.
+            with suppress(FileNotFoundError, NotADirectoryError):
+                stat = (entry / METADATA).stat()
+                state = f"{stat.st_ino}-{stat.st_mtime_ns}-{stat.st_size}"
+                seen[entry.name] = Seen(state, _size(entry / ARRAY / SHARD))
+        return seen
+
     def write_volume(self, name: str, files: Mapping[str, bytes | memoryview]) -> None:
         """Build the folder aside, then rename it into place."""
         write_folder(self.path, name, files)
@@ -95,3 +108,9 @@ class FolderPlace:
     def clean(self) -> None:
         """Remove what no living writer holds."""
         clean(self.path)
+
+
+def _size(path: Path) -> int | None:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return path.stat().st_size
+    return None

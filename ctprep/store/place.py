@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from ctprep.store.errors import StoreError, located
 from ctprep.store.folder import FolderPlace
 from ctprep.store.layout import METADATA
+from ctprep.store.listing import Seen
 
 SCHEMES = ("s3", "gs", "az", "memory")
 """Of the URLs that name a bucket."""
@@ -92,6 +93,9 @@ class Place(Protocol):
 
     def volumes(self) -> list[str]:
         """Name the volumes, in any order, without opening them."""
+
+    def survey(self) -> dict[str, Seen]:
+        """Name the volumes, without opening them, with what tells whether one was replaced."""
 
     def write_volume(self, name: str, files: Mapping[str, bytes | memoryview]) -> None:
         """Write a volume as one step, in place of one that may be there.

@@ -10,7 +10,8 @@ import pyarrow as pa
 from jaxtyping import Shaped
 
 from ctprep.store.attributes import Kind, StoreAttributes, VolumeAttributes
-from ctprep.store.catalog import CATALOG_MEND, build_catalog, read_catalog
+from ctprep.store.catalog import CATALOG_MEND, read_catalog
+from ctprep.store.cataloging import write_catalog
 from ctprep.store.chunks import decode_chunks, encode_chunks
 from ctprep.store.documents import check_same, read_group, read_store_attributes, validated
 from ctprep.store.errors import StoreError, StoreMismatchError, located
@@ -332,18 +333,15 @@ class VolumeStore:
             except FileNotFoundError as error:
                 raise _absent() from error
 
-    def write_catalog(self) -> pa.Table:
+    def write_catalog(self) -> tuple[StoreError, ...]:
         """Build the catalog from the volumes, and write it whole or not at all.
 
+        It has a row a volume, sorted by scan id; the columns of `CATALOG_SCHEMA`.
+
         Returns:
-            The catalog, a row a volume, sorted by scan id; the columns of `CATALOG_SCHEMA`.
+            What is wrong with volumes that it cannot list, each with its scan id as `where`.
         """
-        scan_ids = self.scan_ids()
-        with ThreadPoolExecutor(self.place.at_once) as executor:
-            attributes = executor.map(self.read_attributes, scan_ids)
-            table, encoded = build_catalog(zip(attributes, self.shard_bytes(scan_ids), strict=True))
-        self.place.replace(CATALOG, encoded)
-        return table
+        return write_catalog(self.place, self.each_attributes)
 
     def catalog(self) -> pa.Table:
         """Read the catalog.

@@ -7,10 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ctprep.store.attributes import VolumeAttributes
-from ctprep.store.catalog import build_catalog
+from ctprep.store.cataloging import make_catalog
 from ctprep.store.errors import StoreError
-from ctprep.store.layout import ARRAY, CATALOG, SHARD
+from ctprep.store.layout import CATALOG
 from ctprep.store.store import VolumeStore
 
 CatalogVerdict = Literal["no-catalog", "catalog-damaged", "missing", "unlisted", "stale"]
@@ -29,7 +28,8 @@ def find_catalog_faults(store: VolumeStore) -> Iterator[Row]:
     Yields:
         A row a volume that is `missing`, `unlisted` or `stale`, or one for the file.
     """
-    expected, encoded = build_catalog(_volumes(store))
+    catalog = make_catalog(store.place, store.each_attributes)
+    expected, encoded = catalog.table, catalog.encoded
     try:
         if (store.path / CATALOG).read_bytes() == encoded:
             return
@@ -47,17 +47,6 @@ def find_catalog_faults(store: VolumeStore) -> Iterator[Row]:
         yield None, "catalog-damaged", "the catalog's rows are repeated or in another order"
     elif not rows and found.equals(expected) and _same_writer(store, encoded):
         yield None, "catalog-damaged", "the catalog's file is not the one that was written"
-
-
-def _volumes(store: VolumeStore) -> Iterator[tuple[VolumeAttributes, int]]:
-    for scan_id in store.scan_ids():
-        try:
-            attributes = store.read_attributes(scan_id)
-            nbytes = (store.path / scan_id / ARRAY / SHARD).stat().st_size
-        except (StoreError, OSError):
-            continue
-        if attributes.scan_id == scan_id:
-            yield attributes, nbytes
 
 
 def _row_faults(store: VolumeStore, found: pa.Table, expected: pa.Table) -> Iterator[Row]:
