@@ -20,6 +20,10 @@ from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions
 from ctprep.windowed import check_taken, is_windowed, windowed_gray
 
+REVISION = 1
+"""Of reading, resampling and `--native-jpeg`. Raise it with any change after which the same files
+and options give other voxels or other attributes: each volume says by which it was made, and one of
+another is made again by the next run."""
 NO_FACTS = TableFacts()
 Parameters = dict[str, str | int | float | bool | None]
 
@@ -71,7 +75,7 @@ class Settings:
     @property
     def parameters(self) -> Parameters:
         """What determines the voxels besides the source and the store's own attributes."""
-        return {"hu_policy": self.hu_policy, "tolerant": self.tolerant}
+        return {"hu_policy": self.hu_policy, "tolerant": self.tolerant, "revision": REVISION}
 
 
 def ingest_volume(job: Job, settings: Settings) -> Item:
