@@ -1,6 +1,7 @@
 """Ingest: every scan of a source onto one grid, into a store; nothing is lost without a row."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -164,7 +165,7 @@ class _Plan:
         self._root = source if source.is_dir() else source.parent
         self._target = settings.target
         self._tables = {table.resolve() for table in tables if table is not None}
-        self._pending: dict[str, str] = {}
+        self._pending: dict[str, Job] = {}
 
     def jobs(self) -> Iterator[Job | Item]:
         """Yield what a worker has to look at, and the items of what needs no work."""
@@ -195,12 +196,14 @@ class _Plan:
     def noted(self, items: Iterator[Item]) -> Iterator[Item]:
         """Remember what each volume was made from, and pass the items on."""
         for item in items:
-            fingerprint = self._pending.pop(item.scan_id or "", None)
+            job = self._pending.pop(item.scan_id or "", None)
             # A refused one is looked at again by the next run, whatever it was made from.
             there = item.status in ("stored", "unchanged")
-            if there and fingerprint and item.scan_id and self._target:
-                made_from = self._target.read_attributes(item.scan_id).source_sha256
-                self.fingerprints.remember(item.scan_id, fingerprint, made_from)
+            if there and job and self._target:
+                made_from = self._target.read_attributes(job.scan_id).source_sha256
+                self.fingerprints.remember(
+                    job.scan_id, job.fingerprint, made_from, job.identity.origin
+                )
             yield item
 
     def _identified(self, entry: Found | Refused) -> Job | Item:
@@ -223,12 +226,19 @@ class _Plan:
                 yield job
                 continue
             attributes = there.get(job.scan_id)
+            made_from = None
             if isinstance(attributes, VolumeAttributes):
-                known = self.fingerprints.match(
-                    job.scan_id, job.fingerprint, attributes.source_sha256
-                )
+                made_from = attributes.source_sha256
+                known = self.fingerprints.match(job.scan_id, job.fingerprint, made_from)
                 if known and is_made_alike(attributes, job, self._settings):
                     yield Item("unchanged", job.name, job.scan_id)
                     continue
-            self._pending[job.scan_id] = job.fingerprint
-            yield job
+            self._pending[job.scan_id] = job
+            yield replace(job, replaces=self._may_replace(job, made_from))
+
+    def _may_replace(self, job: Job, made_from: tuple[str, ...] | None) -> bool:
+        """Tell whether a volume made from these files is known to be of the job's own scan."""
+        scan_id, origin = job.scan_id, job.identity.origin
+        if origin is None:
+            return True
+        return made_from is not None and self.fingerprints.came_from(scan_id, origin, made_from)

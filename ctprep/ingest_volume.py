@@ -15,7 +15,7 @@ from ctprep.roster import Identity
 from ctprep.sources.read import read
 from ctprep.sources.source import Found, Read
 from ctprep.store.attributes import Grid, VolumeAttributes
-from ctprep.store.errors import CtError, PlaceError, StoreError, located
+from ctprep.store.errors import CtError, PlaceError, SourceError, StoreError, located
 from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions
 from ctprep.windowed import check_taken, is_windowed, windowed_gray
@@ -36,6 +36,9 @@ class Job:
     identity: Identity
     fingerprint: str
     """Of its files, when they were found."""
+    replaces: bool = True
+    """Whether it may take the place of a volume that was made from other files: where that is known
+    to be an earlier state of this scan."""
 
     @property
     def name(self) -> str:
@@ -118,11 +121,7 @@ def _ingest(job: Job, settings: Settings, began: float) -> Item:
     check_taken(job.found, settings.native)
     store = settings.target
     there = None if store is None else _attributes_there(store, job.scan_id)
-    if (
-        there is not None
-        and is_made_alike(there, job, settings)
-        and there.source_sha256 == _hashes(job)
-    ):
+    if there is not None and _is_there(there, job, settings):
         seconds = time.perf_counter() - began
         return Item("unchanged", job.name, job.scan_id, seconds=seconds)
     if store is None or settings.dry_run:
@@ -138,6 +137,27 @@ def _ingest(job: Job, settings: Settings, began: float) -> Item:
         nbytes=nbytes,
         seconds=time.perf_counter() - began,
     )
+
+
+def _is_there(there: VolumeAttributes, job: Job, settings: Settings) -> bool:
+    """Tell whether the volume is what the job would make.
+
+    Raises:
+        SourceError: `scan-id-taken`, it is of other files, which the job must not replace.
+    """
+    is_alike = is_made_alike(there, job, settings)
+    if job.replaces and not is_alike:
+        return False
+    is_of_same = there.source_sha256 == _hashes(job)
+    if not is_of_same and not job.replaces:
+        raise SourceError(
+            f"the store has a volume {job.scan_id} that was made from another file, not known to "
+            "be this one before it changed",
+            verdict="scan-id-taken",
+            mend="another scan: give it its own id in a scan table (--scans), or a store of its "
+            "own; the same scan, corrected: remove that volume from the store, then run again",
+        )
+    return is_alike and is_of_same
 
 
 def _attributes_there(store: VolumeStore, scan_id: str) -> VolumeAttributes | None:
