@@ -17,16 +17,17 @@ from ctprep.store.documents import check_same, read_group, read_store_attributes
 from ctprep.store.errors import StoreError, StoreMismatchError, located
 from ctprep.store.layout import (
     ARRAY,
-    ARRAY_CHECKSUM,
     CATALOG,
     DTYPE,
     METADATA,
     OURS,
     SHARD,
+    TWO_WRITERS,
     array_document,
     check_scan_id,
     chunk_slices,
     group_document,
+    is_bound,
     is_scan_id,
     volume_document,
 )
@@ -301,11 +302,8 @@ class VolumeStore:
                 array = self.place.read(f"{scan_id}/{ARRAY}/{METADATA}")
             except (FileNotFoundError, NotADirectoryError) as error:
                 raise _absent() from error
-            # What an earlier program wrote is not bound.
-            if group.get(ARRAY_CHECKSUM, checksum(array)) != checksum(array):
-                raise StoreError(
-                    "its attributes and its voxels are of two writers", mend="make it again"
-                )
+            if is_bound(group, array) is False:
+                raise StoreError(TWO_WRITERS, mend="make it again")
 
     def shard_bytes(self, scan_ids: Sequence[str]) -> list[int]:
         """Give the bytes of the shards of some volumes.

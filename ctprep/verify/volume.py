@@ -16,13 +16,14 @@ from ctprep.store.chunks import decode_chunk
 from ctprep.store.errors import PlaceError, StoreError
 from ctprep.store.layout import (
     ARRAY,
-    ARRAY_CHECKSUM,
     DTYPE,
     METADATA,
     OURS,
     SHARD,
+    TWO_WRITERS,
     ArrayLayout,
     array_document,
+    is_bound,
     is_unaltered,
     parse_array,
     volume_document,
@@ -108,7 +109,7 @@ def find_faults(store: VolumeStore, scan_id: str) -> tuple[Fault, ...]:
     metadata = files[METADATA]
     if isinstance(metadata, bytes):
         faults += _metadata_faults(store, scan_id, metadata, shard)
-        if isinstance(document, bytes):
+        if isinstance(document, bytes) and is_unaltered(metadata):
             faults += _bound_faults(metadata, document)
     for key in unknown_in(store.place, scan_id):
         name = key.removeprefix(f"{scan_id}/").rstrip("/")
@@ -211,10 +212,11 @@ def _metadata_faults(
 
 
 def _bound_faults(metadata: bytes, array: bytes) -> Iterator[Fault]:
-    if is_unaltered(metadata):
-        bound = json.loads(metadata)["attributes"].get(ARRAY_CHECKSUM)
-        if bound != checksum(array):
-            yield Fault("mismatched", "its attributes and its voxels are of two writers")
+    bound = is_bound(json.loads(metadata)["attributes"], array)
+    if bound is None:
+        yield Fault("unchecked", "its zarr.json has no checksum of its array's")
+    elif not bound:
+        yield Fault("mismatched", TWO_WRITERS)
 
 
 def _quality_faults(
