@@ -45,9 +45,9 @@ def make_catalog(place: Place, read_each: ReadEach) -> Catalog:
 def write_catalog(place: Place, read_each: ReadEach) -> tuple[StoreError, ...]:
     """Write the catalog whole or not at all, unless it is there as it should be.
 
-    Afterwards it looks whether a volume has come, gone or been replaced since its row was made,
-    and then writes it once more. So of several runs into one store the last one to end leaves the
-    catalog of what is there.
+    Having written, it looks whether a volume has come, gone or been replaced since its row was
+    made, and then writes it once more. So of several runs into one store the last one to end leaves
+    the catalog of what is there.
 
     Args:
         place: where the store lives.
@@ -68,7 +68,8 @@ def write_catalog(place: Place, read_each: ReadEach) -> tuple[StoreError, ...]:
         }
         rows = same | _rows(there, there.keys() - same.keys(), read_each)
         seen, catalog = there, _encoded(rows)
-        _replace(place, catalog.encoded)
+        if not _replace(place, catalog.encoded):
+            break
     return () if catalog is None else catalog.faults
 
 
@@ -103,11 +104,13 @@ def _encoded(rows: Mapping[str, Row | StoreError]) -> Catalog:
     return Catalog(table, encoded, tuple(faults))
 
 
-def _replace(place: Place, encoded: bytes) -> None:
+def _replace(place: Place, encoded: bytes) -> bool:
+    """Write the file, unless it is there; tell whether it was written."""
     with suppress(FileNotFoundError):
         if place.read(CATALOG) == encoded:
-            return
+            return False
     place.replace(CATALOG, encoded)
+    return True
 
 
 def _fault(scan_id: str, what: str) -> StoreError:

@@ -113,7 +113,9 @@ def test_writers_that_never_rest_do_not_keep_it(
     plain = store.read_attributes
 
     def restless(scan_id: str):
-        replaced.append(store.write("a", bench.voxels("hifi"), bench.volume_attributes("a")))
+        attributes = bench.volume_attributes("a")
+        changed = attributes.model_copy(update={"patient_id": f"p{len(replaced)}"})
+        replaced.append(store.write("a", bench.voxels("hifi"), changed))
         return plain(scan_id)
 
     monkeypatch.setattr(store, "read_attributes", restless)
