@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
@@ -30,7 +29,7 @@ def show_items(items: "Iterable[Item]", verb: str, as_json: bool) -> None:
         if item.status == "refused":
             refusals.append(item)
         if as_json:
-            typer.echo(json.dumps(asdict(item)))
+            typer.echo(json.dumps(vars(item)))
     if not as_json:
         for item in refusals:
             typer.echo(f"refused {item.name}: {item.verdict}: {item.what}\n  mend:  {item.mend}")

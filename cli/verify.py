@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 def verify(
     store: Annotated[
-        str, typer.Argument(help="Store to read again, hi-fi or JPEG: a folder, not in a bucket.")
+        str, typer.Argument(help="Store to read again: a folder or s3://bucket/path.")
     ],
     repair: Annotated[
         bool,
@@ -29,7 +28,7 @@ def verify(
         ),
     ] = False,
     hifi: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--from",
             metavar="HIFI",
@@ -52,7 +51,7 @@ def verify(
     start_logging(verbose)
     with mendable():
         findings = verify_store(
-            _folder(store),
+            store,
             repair=repair,
             hifi=hifi,
             workers=workers or default_workers(),
@@ -61,18 +60,6 @@ def verify(
         left = show_findings(findings, as_json)
     if left:
         raise typer.Exit(EXIT_REFUSALS)
-
-
-def _folder(store: str) -> Path:
-    from ctprep.store.errors import StoreError
-
-    if "://" in store:
-        raise StoreError(
-            "stores in buckets are not verified, folders alone are",
-            mend="copy the store into a folder with your provider's tools, and verify it there",
-            where=store,
-        )
-    return Path(store)
 
 
 def show_findings(findings: "Iterable[Finding]", as_json: bool) -> int:

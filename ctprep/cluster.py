@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ctprep.engine import MEMORY_SHARE
 from ctprep.interrupts import interrupts_held
+from ctprep.scratch import scratch_folder
 from ctprep.store.errors import ClusterError
 from ctprep.versions import installed_versions
 
@@ -196,9 +196,9 @@ def connect(workers: int, scheduler: str | None, budget_bytes: int) -> Iterator[
             return
         with (
             # Workers keep files where they run, unless told otherwise.
-            tempfile.TemporaryDirectory(prefix="ctprep-") as scratch,
+            scratch_folder() as scratch,
             dask.config.set(CLUSTER_SETTINGS),
-            _started(workers, budget_bytes, scratch) as cluster,
+            _started(workers, budget_bytes, str(scratch)) as cluster,
             Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
         ):
             yield client

@@ -1,9 +1,10 @@
 """Compress: a hi-fi store into a JPEG store, and what that has cost each volume."""
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 from typing import Literal
 
 import numpy as np
@@ -11,11 +12,10 @@ from jaxtyping import Int16, UInt8
 
 from ctprep.engine import PROCESS_BYTES, Item, VolumeJob, refused, run
 from ctprep.quality import write_measured
-from ctprep.report import recorded
+from ctprep.report import cataloged, recorded
 from ctprep.store.attributes import LUNG, StoreAttributes, VolumeAttributes, Window
 from ctprep.store.errors import CtError, PlaceError, SourceError, StoreError, located
 from ctprep.store.place import (
-    Place,
     Where,
     absolute,
     check_apart,
@@ -35,8 +35,9 @@ PEAK_BYTES_A_VOXEL = 6
 class CompressSettings:
     """What holds for every volume of a run."""
 
-    hifi: Place
-    jpeg: Place
+    source: VolumeStore
+    target: VolumeStore | None
+    """None where there is none yet, in a dry run."""
     window: Window
     dry_run: bool
 
@@ -83,16 +84,16 @@ def compress_store(
         )
     # Workers of a running cluster have folders of their own that they are in.
     read, written = (absolute(find_place(store)) for store in (hifi, jpeg))
-    settings = CompressSettings(read, written, window, dry_run)
     check_apart(written)
-    if is_same_place(settings.hifi, settings.jpeg):
+    if is_same_place(read, written):
         raise StoreError(
             "the store to read is the store to write", mend="give the JPEG store its own path"
         )
-    source = VolumeStore.open(settings.hifi, kind="hifi")
-    if not dry_run or settings.jpeg.exists():
+    source = VolumeStore.open(read, kind="hifi")
+    target = None
+    if not dry_run or written.exists():
         target = VolumeStore.create(
-            settings.jpeg,
+            written,
             StoreAttributes(
                 kind="jpeg",
                 grid=source.attributes.grid,
@@ -107,38 +108,36 @@ def compress_store(
         )
     voxels = int(np.prod(source.attributes.grid.shape))
     peak_bytes = PROCESS_BYTES + PEAK_BYTES_A_VOXEL * voxels
-    jobs = _jobs(source, settings, peak_bytes, only)
+    settings = CompressSettings(source, target, window, dry_run)
+    jobs = _jobs(settings, peak_bytes, only)
     work = partial(compress_volume, settings=settings)
     items = run(
         work,
         jobs,
         workers=1 if dry_run else workers,
         scheduler=scheduler,
-        places=paths_of(settings.hifi, *([] if dry_run else [settings.jpeg])),
+        places=paths_of(read, *([] if dry_run else [written])),
     )
-    if dry_run:
+    if dry_run or target is None:
         yield from items
         return
-    yield from recorded(items, settings.jpeg)
-    target.write_catalog()
+    yield from recorded(chain(items, cataloged(target)), written)
 
 
 def _jobs(
-    source: VolumeStore,
-    settings: CompressSettings,
-    peak_bytes: int,
-    only: Collection[str] | None,
+    settings: CompressSettings, peak_bytes: int, only: Collection[str] | None
 ) -> Iterator[VolumeJob | Item]:
     """Yield the volumes to compress, and the items of those that need no worker to be told."""
-    target = VolumeStore.open(settings.jpeg) if settings.jpeg.exists() else None
-    for scan_id in source.scan_ids():
-        if only is not None and scan_id not in only:
-            continue
-        began = time.perf_counter()
-        if target is not None and _is_current(target, source, scan_id):
-            yield Item("unchanged", scan_id, scan_id, seconds=time.perf_counter() - began)
-        else:
-            yield VolumeJob(scan_id, peak_bytes)
+    source, target = settings.source, settings.target
+    scan_ids = (scan_id for scan_id in source.scan_ids() if only is None or scan_id in only)
+    at_once = max(store.place.at_once for store in (source, target) if store is not None)
+    while some := list(islice(scan_ids, at_once)):
+        current = set() if target is None else _current(target, source, some)
+        for scan_id in some:
+            if scan_id in current:
+                yield Item("unchanged", scan_id, scan_id)
+            else:
+                yield VolumeJob(scan_id, peak_bytes)
 
 
 def compress_volume(job: VolumeJob, settings: CompressSettings) -> Item:
@@ -166,9 +165,9 @@ def compress_volume(job: VolumeJob, settings: CompressSettings) -> Item:
 
 
 def _compress(job: VolumeJob, settings: CompressSettings, began: float) -> Item:
-    hifi = VolumeStore.open(settings.hifi)
+    hifi = settings.source
     attributes = hifi.read_attributes(job.scan_id)
-    if settings.dry_run:
+    if settings.dry_run or settings.target is None:
         return Item("planned", job.name, job.scan_id, seconds=time.perf_counter() - began)
     hu = hifi.read(job.scan_id)
     if hifi.read_attributes(job.scan_id) != attributes:
@@ -178,19 +177,24 @@ def _compress(job: VolumeJob, settings: CompressSettings, began: float) -> Item:
             mend="run again while nothing else writes to the hi-fi store",
         )
     gray = window_volume(hu, settings.window, attributes)
-    nbytes = write_measured(VolumeStore.open(settings.jpeg), gray, gray, attributes)
+    nbytes = write_measured(settings.target, gray, gray, attributes)
     return Item("stored", job.name, job.scan_id, nbytes=nbytes, seconds=time.perf_counter() - began)
 
 
-def _is_current(target: VolumeStore, source: VolumeStore, scan_id: str) -> bool:
-    try:
-        stored = target.read_attributes(scan_id)
-        attributes = source.read_attributes(scan_id)
-    except StoreError:
-        # None is there, or a damaged one, which is as good as none: it will be replaced.
-        return False
-    # Without figures it was written by something else.
-    return stored.quality is not None and attributes == stored.model_copy(update={"quality": None})
+def _current(target: VolumeStore, source: VolumeStore, scan_ids: Sequence[str]) -> set[str]:
+    """Give those of some volumes that the target has as they are in the source."""
+    # None is there, or a damaged one, which is as good as none: it will be replaced.
+    stored = {
+        scan_id: attributes
+        for scan_id, attributes in target.each_attributes(scan_ids)
+        # Without figures it was written by something else.
+        if isinstance(attributes, VolumeAttributes) and attributes.quality is not None
+    }
+    return {
+        scan_id
+        for scan_id, attributes in source.each_attributes(tuple(stored))
+        if attributes == stored[scan_id].model_copy(update={"quality": None})
+    }
 
 
 def window_volume(

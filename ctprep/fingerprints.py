@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ctprep.report import append_line, beside
 from ctprep.sources.files import SourceFile
@@ -15,10 +15,11 @@ from ctprep.store.place import Where
 
 
 class Fingerprints:
-    """Remembers, beside a store, which files each volume was made from.
+    """Remembers, beside a store, which files each volume was made from, and where they lay.
 
-    Derived and disposable: without it, or where it does not fit, the files are hashed. It holds
-    hashes only, no paths.
+    Disposable: without it, or where it does not fit, the files are hashed, and only a volume whose
+    file has changed is refused, as it could be another scan of the same name. It holds hashes
+    only, no paths.
 
     Args:
         store: the store; the file is `<store>.fingerprints.jsonl` beside it.
@@ -26,35 +27,52 @@ class Fingerprints:
 
     def __init__(self, store: Where) -> None:
         self._path = beside(store, ".fingerprints.jsonl")
-        self._known: dict[str, tuple[str, str]] = {}
-        lines = self._path.read_text().splitlines() if self._path.is_file() else []
-        for line in lines:
-            # A killed run may have left half a line.
-            try:
-                scan_id, fingerprint, content = json.loads(line)
-            except ValueError:
-                continue
-            self._known[scan_id] = (fingerprint, content)
+        self._known = self._read()
 
     def match(self, scan_id: str, fingerprint: str, source_sha256: Sequence[str]) -> bool:
         """Say whether files of this fingerprint are known to have these hashes."""
-        return self._known.get(scan_id) == (fingerprint, _join(source_sha256))
+        known = self._known.get(scan_id)
+        return known is not None and known[:2] == (fingerprint, _join(source_sha256))
 
-    def remember(self, scan_id: str, fingerprint: str, source_sha256: Sequence[str]) -> None:
-        """Note what a volume was made from."""
-        entry = (fingerprint, _join(source_sha256))
+    def came_from(self, scan_id: str, origin: str, source_sha256: Sequence[str]) -> bool:
+        """Say whether a volume made from files of these hashes is known to be of this origin."""
+        known = self._known.get(scan_id)
+        return known is not None and known[1:] == (_join(source_sha256), origin)
+
+    def remember(
+        self, scan_id: str, fingerprint: str, source_sha256: Sequence[str], origin: str | None
+    ) -> None:
+        """Note what a volume was made from.
+
+        Args:
+            scan_id: of the volume.
+            fingerprint: of its files.
+            source_sha256: of each of them.
+            origin: keyed hash of where they lie, as `Identity` has it.
+        """
+        entry = (fingerprint, _join(source_sha256), origin)
         if self._known.get(scan_id) != entry:
             self._known[scan_id] = entry
             append_line(self._path, [scan_id, *entry])
 
     def tidy(self) -> None:
         """Write the file anew, a line a volume."""
-        lines = (json.dumps([scan_id, *entry]) + "\n" for scan_id, entry in self._known.items())
+        # Read again: another run may have added to it.
+        lines = [json.dumps([scan_id, *entry]) + "\n" for scan_id, entry in self._read().items()]
         # Always the same name, so that a killed run's is overwritten by the next.
         partial = self._path.with_name(f".{self._path.name}.partial")
         with writing(self._path.name):
             partial.write_text("".join(lines))
             partial.replace(self._path)
+
+    def _read(self) -> dict[str, tuple[str, str, str | None]]:
+        known = {}
+        for line in self._path.read_text().splitlines() if self._path.is_file() else ():
+            # A killed run may have left half a line, an earlier version a shorter one.
+            with suppress(ValueError, TypeError):
+                scan_id, fingerprint, content, origin = json.loads(line)
+                known[scan_id] = (fingerprint, content, origin)
+        return known
 
 
 def fingerprint_files(files: Sequence[SourceFile]) -> str:

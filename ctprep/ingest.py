@@ -1,20 +1,22 @@
 """Ingest: every scan of a source onto one grid, into a store; nothing is lost without a row."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 from ctprep.dataset import load_dataset
 from ctprep.engine import Item, refused, run
 from ctprep.fingerprints import Fingerprints, fingerprint_files
-from ctprep.ingest_volume import Job, Settings, ingest_volume, stored_attributes
+from ctprep.ingest_volume import Job, Settings, ingest_volume, is_made_alike
 from ctprep.native import NativeJpeg, native_store_attributes
-from ctprep.report import recorded
+from ctprep.report import cataloged, recorded
 from ctprep.roster import Roster, ScanIds
 from ctprep.sources.discover import discover
 from ctprep.sources.paths import is_file, is_folder, leads_somewhere, real_path
 from ctprep.sources.source import Found, Refused
-from ctprep.store.attributes import Grid, StoreAttributes
+from ctprep.store.attributes import Grid, StoreAttributes, VolumeAttributes
 from ctprep.store.errors import SourceError, StoreError, located
 from ctprep.store.layout import METADATA
 from ctprep.store.place import Place, Where, absolute, check_apart, find_place, paths_of
@@ -85,10 +87,12 @@ def ingest(
     known = load_dataset(dataset, metadata, tolerant=tolerant)
     roster = Roster(source, scans, key, scan_ids=scan_ids, dataset=known)
     hu_policy = hu_policy or ("auto" if known is None else known.manifest.hu.policy)
-    settings = Settings(place, grid, hu_policy, hu_range, tolerant, native, dry_run)
-    target = _open_target(settings)
+    target = None
+    if not dry_run or place.exists():
+        target = VolumeStore.create(place, _store_attributes(grid, hu_range, native))
+    settings = Settings(target, grid, hu_policy, hu_range, tolerant, native, dry_run)
     work = partial(ingest_volume, settings=settings)
-    plan = _Plan(source, roster, settings, target, (scans, metadata))
+    plan = _Plan(source, roster, settings, Fingerprints(place), (scans, metadata))
     finished = run(
         work,
         plan.jobs(),
@@ -99,9 +103,8 @@ def ingest(
     if dry_run or target is None:
         yield from plan.noted(finished)
         return
-    yield from recorded(plan.noted(finished), place)
+    yield from recorded(chain(plan.noted(finished), cataloged(target)), place)
     plan.fingerprints.tidy()
-    target.write_catalog()
 
 
 def check_places(source: Path, store: Place) -> None:
@@ -139,18 +142,12 @@ def check_places(source: Path, store: Place) -> None:
         )
 
 
-def _open_target(settings: Settings) -> VolumeStore | None:
-    if settings.dry_run and not settings.store.exists():
-        return None
-    attributes = StoreAttributes(
-        kind="hifi",
-        grid=settings.grid,
-        hu_range=settings.hu_range,
-        versions=installed_versions(),
-    )
-    if settings.native is not None:
-        attributes = native_store_attributes(settings.native, settings.grid, settings.hu_range)
-    return VolumeStore.create(settings.store, attributes)
+def _store_attributes(
+    grid: Grid, hu_range: tuple[int, int], native: NativeJpeg | None
+) -> StoreAttributes:
+    if native is not None:
+        return native_store_attributes(native, grid, hu_range)
+    return StoreAttributes(kind="hifi", grid=grid, hu_range=hu_range, versions=installed_versions())
 
 
 class _Plan:
@@ -161,16 +158,16 @@ class _Plan:
         source: Path,
         roster: Roster,
         settings: Settings,
-        target: VolumeStore | None,
+        fingerprints: Fingerprints,
         tables: tuple[Path | None, ...],
     ) -> None:
-        self.fingerprints = Fingerprints(settings.store)
+        self.fingerprints = fingerprints
         self._source, self._roster, self._settings = source, roster, settings
         # Names are relative to the folder, also where the source is a single file.
         self._root = source if is_folder(source) else source.parent
-        self._target = target
+        self._target = settings.target
         self._tables = {real_path(table) for table in tables if table is not None}
-        self._pending: dict[str, str] = {}
+        self._pending: dict[str, Job] = {}
 
     def jobs(self) -> Iterator[Job | Item]:
         """Yield what a worker has to look at, and the items of what needs no work."""
@@ -179,10 +176,14 @@ class _Plan:
             tolerant=self._settings.tolerant,
             may_be_bare=self._roster.gives_geometry,
         )
-        for entry in found:
-            if self._tables and real_path(self._root / entry.name) in self._tables:
-                continue
-            yield self._settle(entry)
+        scans = (
+            entry
+            for entry in found
+            if not self._tables or real_path(self._root / entry.name) not in self._tables
+        )
+        at_once = 1 if self._target is None else self._target.place.at_once
+        while entries := list(islice(scans, at_once)):
+            yield from self._settled([self._identified(entry) for entry in entries])
         for row in self._roster.absent():
             yield refused(
                 row.path,
@@ -197,29 +198,49 @@ class _Plan:
     def noted(self, items: Iterator[Item]) -> Iterator[Item]:
         """Remember what each volume was made from, and pass the items on."""
         for item in items:
-            fingerprint = self._pending.pop(item.scan_id or "", None)
+            job = self._pending.pop(item.scan_id or "", None)
             # A refused one is looked at again by the next run, whatever it was made from.
             there = item.status in ("stored", "unchanged")
-            if there and fingerprint and item.scan_id and self._target:
-                made_from = self._target.read_attributes(item.scan_id).source_sha256
-                self.fingerprints.remember(item.scan_id, fingerprint, made_from)
+            if there and job and self._target:
+                made_from = self._target.read_attributes(job.scan_id).source_sha256
+                self.fingerprints.remember(
+                    job.scan_id, job.fingerprint, made_from, job.identity.origin
+                )
             yield item
 
-    def _settle(self, entry: Found | Refused) -> Item | Job:
+    def _identified(self, entry: Found | Refused) -> Job | Item:
         if isinstance(entry, Refused):
             error = SourceError(entry.what, verdict=entry.verdict, mend=entry.mend)
             return refused(entry.name, error, scan_id=self._roster.listed(entry.name))
         try:
             with located(entry.name):
                 identity = self._roster.identify(entry)
-                job = Job(entry, identity, fingerprint_files(entry.paths))
+                return Job(entry, identity, fingerprint_files(entry.paths))
         except SourceError as error:
             return refused(entry.name, error)
-        if self._target is not None:
-            attributes = stored_attributes(self._target, job, self._settings)
-            if attributes and self.fingerprints.match(
-                job.scan_id, job.fingerprint, attributes.source_sha256
-            ):
-                return Item("unchanged", job.name, job.scan_id)
-        self._pending[job.scan_id] = job.fingerprint
-        return job
+
+    def _settled(self, jobs: list[Job | Item]) -> Iterator[Job | Item]:
+        """Settle those that are in the store already, which is asked for all of them at once."""
+        scan_ids = [job.scan_id for job in jobs if isinstance(job, Job)]
+        there = {} if self._target is None else dict(self._target.each_attributes(scan_ids))
+        for job in jobs:
+            if isinstance(job, Item):
+                yield job
+                continue
+            attributes = there.get(job.scan_id)
+            made_from = None
+            if isinstance(attributes, VolumeAttributes):
+                made_from = attributes.source_sha256
+                known = self.fingerprints.match(job.scan_id, job.fingerprint, made_from)
+                if known and is_made_alike(attributes, job, self._settings):
+                    yield Item("unchanged", job.name, job.scan_id)
+                    continue
+            self._pending[job.scan_id] = job
+            yield replace(job, replaces=self._may_replace(job, made_from))
+
+    def _may_replace(self, job: Job, made_from: tuple[str, ...] | None) -> bool:
+        """Tell whether a volume made from these files is known to be of the job's own scan."""
+        scan_id, origin = job.scan_id, job.identity.origin
+        if origin is None:
+            return True
+        return made_from is not None and self.fingerprints.came_from(scan_id, origin, made_from)

@@ -15,12 +15,15 @@ from ctprep.roster import Identity
 from ctprep.sources.read import read
 from ctprep.sources.source import Found, Read
 from ctprep.store.attributes import Grid, VolumeAttributes
-from ctprep.store.errors import CtError, PlaceError, StoreError, located
-from ctprep.store.place import Place
+from ctprep.store.errors import CtError, PlaceError, SourceError, StoreError, located
 from ctprep.store.store import VolumeStore
 from ctprep.versions import installed_versions
 from ctprep.windowed import check_taken, is_windowed, windowed_gray
 
+REVISION = 1
+"""Of reading, resampling and `--native-jpeg`. Raise it with any change after which the same files
+and options give other voxels or other attributes: each volume says by which it was made, and one of
+another is made again by the next run."""
 NO_FACTS = TableFacts()
 Parameters = dict[str, str | int | float | bool | None]
 
@@ -33,6 +36,9 @@ class Job:
     identity: Identity
     fingerprint: str
     """Of its files, when they were found."""
+    replaces: bool = True
+    """Whether it may take the place of a volume that was made from other files: where that is known
+    to be an earlier state of this scan."""
 
     @property
     def name(self) -> str:
@@ -59,7 +65,8 @@ class Job:
 class Settings:
     """What holds for every volume of a run."""
 
-    store: Place
+    target: VolumeStore | None
+    """None where there is none yet, in a dry run."""
     grid: Grid
     hu_policy: str
     hu_range: tuple[int, int]
@@ -71,7 +78,7 @@ class Settings:
     @property
     def parameters(self) -> Parameters:
         """What determines the voxels besides the source and the store's own attributes."""
-        return {"hu_policy": self.hu_policy, "tolerant": self.tolerant}
+        return {"hu_policy": self.hu_policy, "tolerant": self.tolerant, "revision": REVISION}
 
 
 def ingest_volume(job: Job, settings: Settings) -> Item:
@@ -98,34 +105,25 @@ def ingest_volume(job: Job, settings: Settings) -> Item:
         return refused(job.name, error, scan_id=job.scan_id, seconds=seconds)
 
 
-def stored_attributes(store: VolumeStore, job: Job, settings: Settings) -> VolumeAttributes | None:
-    """Give the attributes of the job's volume, if it was made with the same parameters.
+def is_made_alike(attributes: VolumeAttributes, job: Job, settings: Settings) -> bool:
+    """Tell whether a volume was made as the job would make it.
 
     Whether it was made from the same files is left to ask.
     """
-    try:
-        attributes = store.read_attributes(job.scan_id)
-    except StoreError:
-        # None is there, or a damaged one, which is as good as none: it will be replaced.
-        return None
-    same = (
+    return (
         attributes.parameters == _parameters(job, settings)
         and attributes.patient_id == job.identity.patient_id
         and attributes.source_format == job.found.format
     )
-    return attributes if same else None
 
 
 def _ingest(job: Job, settings: Settings, began: float) -> Item:
     check_taken(job.found, settings.native)
-    store = None
-    if not settings.dry_run or settings.store.exists():
-        store = VolumeStore.open(settings.store)
-    if store is not None:
-        attributes = stored_attributes(store, job, settings)
-        if attributes and attributes.source_sha256 == _hashes(job):
-            seconds = time.perf_counter() - began
-            return Item("unchanged", job.name, job.scan_id, seconds=seconds)
+    store = settings.target
+    there = None if store is None else _attributes_there(store, job.scan_id)
+    if there is not None and _is_there(there, job, settings):
+        seconds = time.perf_counter() - began
+        return Item("unchanged", job.name, job.scan_id, seconds=seconds)
     if store is None or settings.dry_run:
         return Item("planned", job.name, job.scan_id, seconds=time.perf_counter() - began)
     with unchanging(job.found.paths, job.fingerprint):
@@ -139,6 +137,35 @@ def _ingest(job: Job, settings: Settings, began: float) -> Item:
         nbytes=nbytes,
         seconds=time.perf_counter() - began,
     )
+
+
+def _is_there(there: VolumeAttributes, job: Job, settings: Settings) -> bool:
+    """Tell whether the volume is what the job would make.
+
+    Raises:
+        SourceError: `scan-id-taken`, it is of other files, which the job must not replace.
+    """
+    is_alike = is_made_alike(there, job, settings)
+    if job.replaces and not is_alike:
+        return False
+    is_of_same = there.source_sha256 == _hashes(job)
+    if not is_of_same and not job.replaces:
+        raise SourceError(
+            f"the store has a volume {job.scan_id} that was made from another file, not known to "
+            "be this one before it changed",
+            verdict="scan-id-taken",
+            mend="another scan: give it its own id in a scan table (--scans), or a store of its "
+            "own; the same scan, corrected: remove that volume from the store, then run again",
+        )
+    return is_alike and is_of_same
+
+
+def _attributes_there(store: VolumeStore, scan_id: str) -> VolumeAttributes | None:
+    try:
+        return store.read_attributes(scan_id)
+    except StoreError:
+        # None is there, or a damaged one, which is as good as none: it will be replaced.
+        return None
 
 
 def _parameters(job: Job, settings: Settings) -> Parameters:

@@ -44,6 +44,11 @@ def patient_pseudonym(key: bytes, identifier: str) -> str:
     return "p-" + _keyed_hash(key, identifier)
 
 
+def origin_pseudonym(key: bytes, place: Path) -> str:
+    """Give what stands for where a scan lies: `o-` and 80 bits of the keyed hash."""
+    return "o-" + _keyed_hash(key, str(place))
+
+
 def _keyed_hash(key: bytes, identifier: str) -> str:
     return hmac.new(key, name_bytes(identifier), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]
 

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 from ctprep.engine import Item
 from ctprep.store.disk import writing
 from ctprep.store.place import Where, find_place
+from ctprep.store.store import VolumeStore
 
 
 def beside(store: Where, suffix: str) -> Path:
@@ -38,8 +38,30 @@ def recorded(items: Iterable[Item], store: Where) -> Iterator[Item]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
     for item in items:
-        append_line(path, asdict(item))
+        # Not `asdict`, whose copies of what is flat cost more than the writing.
+        append_line(path, vars(item))
         yield item
+
+
+def cataloged(store: VolumeStore) -> Iterator[Item]:
+    """Write the catalog at the end of a run, and refuse the volumes that it cannot list.
+
+    Args:
+        store: that the run has written.
+
+    Raises:
+        PlaceError: it cannot be written.
+    """
+    for error in store.write_catalog():
+        yield Item(
+            "refused",
+            f"{store.name}/{error.where}",
+            error.where,
+            verdict="damaged-volume",
+            what=f"the catalog leaves this volume of the store out: {error.what}",
+            mend=f"`ctprep verify {store.name} --repair` moves it away, and tells how to make it "
+            "again",
+        )
 
 
 def append_line(path: Path, content: object) -> None:

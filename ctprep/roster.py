@@ -7,7 +7,7 @@ from typing import Literal
 
 from ctprep.dataset import Dataset, TableFacts
 from ctprep.metadata import MetadataRow
-from ctprep.pseudonym import patient_pseudonym, scan_pseudonym
+from ctprep.pseudonym import origin_pseudonym, patient_pseudonym, scan_pseudonym
 from ctprep.sources import pictures
 from ctprep.sources.paths import is_folder, leads_somewhere, real_path
 from ctprep.sources.source import Found
@@ -27,6 +27,9 @@ class Identity:
     patient_id: str
     facts: TableFacts | None = None
     """What the metadata table of its data set says; None where there is no table."""
+    origin: str | None = None
+    """Keyed hash of where the scan lies, if it has its id from its file name, as other scans may
+    have it elsewhere; None where a scan table or a series UID says which scan it is."""
 
 
 class Roster:
@@ -114,9 +117,15 @@ class Roster:
         if self._rows is not None:
             return self._by_table(found)
         named = None if self._dataset is None else self._dataset.name(found)
-        if named is None:
-            return self._by_pseudonym(found)
-        scan_id, patient_id = named
+        if named is None and found.format == "dicom":
+            return Identity(
+                scan_pseudonym(self._key, found.key),
+                patient_pseudonym(self._key, found.patient_key),
+            )
+        identity = self._by_file_name(found) if named is None else self._by_dataset(found, *named)
+        return replace(identity, origin=origin_pseudonym(self._key, self._root / found.name))
+
+    def _by_dataset(self, found: Found, scan_id: str, patient_id: str) -> Identity:
         if self._by_stem:
             return Identity(scan_id, patient_id)
         return Identity(
@@ -143,9 +152,9 @@ class Roster:
                 return row
         return None
 
-    def _by_pseudonym(self, found: Found) -> Identity:
+    def _by_file_name(self, found: Found) -> Identity:
         patient_id = patient_pseudonym(self._key, found.patient_key)
-        if found.format == "dicom" or not self._by_stem:
+        if not self._by_stem:
             return Identity(scan_pseudonym(self._key, found.key), patient_id)
         # Single pictures have numbers for names; the stack has one.
         name = found.key if found.format == pictures.FORMAT else found.paths[0].basename

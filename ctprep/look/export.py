@@ -16,7 +16,8 @@ from ctprep.look.regrid import to_original
 from ctprep.store.attributes import StoreAttributes
 from ctprep.store.columns import write_atomically
 from ctprep.store.commit import clean, write_folder
-from ctprep.store.errors import CtError, RecipeError, StoreError, located
+from ctprep.store.disk import writing
+from ctprep.store.errors import CtError, PlaceError, RecipeError, StoreError, located
 from ctprep.store.layout import FILL_VALUE, METADATA
 from ctprep.store.place import Place, Where, absolute
 from ctprep.store.store import VolumeStore
@@ -73,6 +74,7 @@ def export_store(
     Raises:
         RecipeError: OME-Zarr is asked for on the original grid.
         StoreError: there is no such store or volume, or `out` cannot take files.
+        PlaceError: the disk of `out` is full, read-only or fails, or the bucket cannot be reached.
     """
     if original_grid and format != "nifti":
         # OME-Zarr 0.5 has scale and translation alone, and sources may be turned.
@@ -112,7 +114,7 @@ def choose_scans(store: VolumeStore, scan_ids: Sequence[str]) -> tuple[str, ...]
 
 
 def _make_folder(out: Path) -> None:
-    with located(out.name):
+    with located(out.name), writing(out.name):
         if (out / METADATA).exists():
             raise StoreError("the folder to write is itself a store", mend="choose another folder")
         try:
@@ -142,11 +144,17 @@ def export_volume(job: VolumeJob, settings: ExportSettings) -> Item:
 
     Returns:
         What became of it; a volume that cannot be read is a refused item.
+
+    Raises:
+        PlaceError: the folder cannot be written or the bucket reached, which is no fault of the
+            volume.
     """
     began = time.perf_counter()
     try:
         with located(job.scan_id):
             return _export(job.scan_id, settings, began)
+    except PlaceError:
+        raise
     except CtError as error:
         seconds = time.perf_counter() - began
         return refused(job.name, error, scan_id=job.scan_id, seconds=seconds)

@@ -23,7 +23,7 @@ from ctprep.look.planes import check_orientation, middle_planes
 from ctprep.look.plotting import check_plotting
 from ctprep.store.attributes import LUNG, CompressionQuality, VolumeAttributes, Window
 from ctprep.store.columns import write_atomically
-from ctprep.store.errors import CtError, RecipeError, StoreMismatchError, located
+from ctprep.store.errors import CtError, PlaceError, RecipeError, StoreMismatchError, located
 from ctprep.store.place import Where
 from ctprep.store.store import VolumeStore
 
@@ -73,6 +73,7 @@ def preview_store(
         RecipeError: a window is asked for that the gray levels do not have.
         StoreError: there is no such store or volume.
         StoreMismatchError: the stores are not of one grid.
+        PlaceError: the disk of `out` is full, read-only or fails, or the bucket cannot be reached.
     """
     check_plotting()
     opened = VolumeStore.open(store)
@@ -88,6 +89,8 @@ def preview_store(
         try:
             with located(scan_id):
                 shown = _read(opened, beside, scan_id, shown_window)
+        except PlaceError:
+            raise
         except CtError as error:
             yield refused(scan_id, error, scan_id=scan_id)
             continue

@@ -99,7 +99,6 @@ def read_nifti(
         SourceError: it is damaged, has no geometry or not that of the table, or is not HU.
     """
     file = found.paths[0]
-    before = file.fingerprint()
     mends: tuple[str, ...] = ()
     if found.format == "nifti":
         header = read_nifti_header(file, may_be_bare=geometry is not None)
@@ -117,7 +116,7 @@ def read_nifti(
         stored = image.voxels
     check_spacing(affine_ras)
     hu, decision = decide_hu(stored, slope, intercept, hu_policy)
-    scan = read_of_file(found, hu, affine_ras, decision, before=before)
+    scan = read_of_file(found, hu, affine_ras, decision)
     return replace(scan, mends=(*scan.mends, *mends))
 
 

@@ -79,9 +79,8 @@ def read_npz(found: Found, *, hu_policy: str) -> Read:
         SourceError: it is damaged, or not HU.
     """
     file = found.paths[0]
-    before = file.fingerprint()
     hu, decision = decide_hu(_load(file), 1, 0, hu_policy)
-    return read_of_file(found, hu, AFFINE_RAS.copy(), decision, before=before)
+    return read_of_file(found, hu, AFFINE_RAS.copy(), decision)
 
 
 def _header(file: SourceFile) -> tuple[tuple[int, ...], np.dtype]:

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float64, Int16
 
-from ctprep.sources.source import Found, Read, changed_source
+from ctprep.sources.source import Found, Read
 from ctprep.store.attributes import HuDecision, OriginalGeometry
 from ctprep.volume import Volume
 
@@ -39,8 +39,6 @@ def read_of_file(
     hu: Int16[np.ndarray, "slice row column"],
     affine_ras: Float64[np.ndarray, "4 4"],
     decision: HuDecision,
-    *,
-    before: str,
 ) -> Read:
     """Put together what was read from one file that tells nothing of the acquisition.
 
@@ -49,22 +47,15 @@ def read_of_file(
         hu: its voxels.
         affine_ras: array index to RAS+ mm.
         decision: how they became HU.
-        before: fingerprint of the file before it was read.
-
-    Raises:
-        SourceError: the file is another by now (`changed`).
     """
     volume = Volume(hu=hu, affine_ras=affine_ras)
-    digest = found.paths[0].sha256()
-    # Its second reading, so the hash could be that of other voxels.
-    if found.paths[0].fingerprint() != before:
-        raise changed_source()
     return Read(
         volume=volume,
         hu=decision,
         original=original_geometry(volume),
         acquisition={},
-        source_sha256=(digest,),
+        # Its second reading: `fingerprints.unchanging` holds it to the bytes of the first.
+        source_sha256=(found.paths[0].sha256(),),
         mends=found.mends,
     )
 

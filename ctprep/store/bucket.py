@@ -11,12 +11,18 @@ from urllib.parse import urlsplit
 
 from ctprep.store.errors import PlaceError, StoreError
 from ctprep.store.layout import ARRAY, METADATA, SHARD
+from ctprep.store.listing import Leftover, Seen, free_name, quarantine_of
 
 try:
     import obstore
     from obstore.exceptions import AlreadyExistsError, NotModifiedError
 
-    from ctprep.store.bucket_commit import clean_objects, remove_objects, write_objects
+    from ctprep.store.bucket_commit import (
+        clean_objects,
+        is_young,
+        remove_objects,
+        write_objects,
+    )
     from ctprep.store.bucket_faults import UNCONDITIONAL, told
 except ModuleNotFoundError as missing:
     if missing.name != "obstore":
@@ -105,10 +111,7 @@ class BucketPlace:
 
     def make(self) -> Sequence[str]:
         """Make nothing, as a bucket has no folders; name what is under the prefix."""
-        with self._reached() as store:
-            found = obstore.list_with_delimiter(store)
-            names = [meta["path"] for meta in found["objects"]]
-            return names + [prefix.rstrip("/") for prefix in found["common_prefixes"]]
+        return self.names()
 
     def has(self, key: str) -> bool:
         """Tell whether an object is there."""
@@ -189,6 +192,32 @@ class BucketPlace:
             keys = (meta["path"].split("/") for batch in store.list() for meta in batch)
             return [key[0] for key in keys if len(key) == 2 and key[1] == METADATA]
 
+    def survey(self) -> dict[str, Seen]:
+        """Tell volumes by the tag of their metadata, all from one listing."""
+        with self._reached() as store:
+            metas = {meta["path"]: meta for batch in store.list() for meta in batch}
+        seen = {}
+        for key, meta in metas.items():
+            name, _, rest = key.partition("/")
+            if rest == METADATA:
+                shard = metas.get(f"{name}/{ARRAY}/{SHARD}")
+                state = f"{meta['e_tag']}-{meta['version']}-{meta['last_modified']}"
+                seen[name] = Seen(state, None if shard is None else shard["size"])
+        return seen
+
+    def names(self) -> list[str]:
+        """Name what is under the prefix, up to the next `/`."""
+        with self._reached() as store:
+            found = obstore.list_with_delimiter(store)
+            names = [meta["path"] for meta in found["objects"]]
+            return names + [prefix.rstrip("/") for prefix in found["common_prefixes"]]
+
+    def below(self, name: str) -> list[str]:
+        """Give all objects under a prefix, or the one of that name."""
+        with self._reached() as store:
+            keys = [meta["path"] for batch in store.list(f"{name}/") for meta in batch]
+        return keys or [name]
+
     def write_volume(self, name: str, files: Mapping[str, bytes | memoryview]) -> None:
         """Write the metadata last, which makes the volume exist."""
         with self._reached() as store:
@@ -203,6 +232,31 @@ class BucketPlace:
         """Remove what has had no metadata for a day."""
         with self._reached() as store:
             clean_objects(store, METADATA, OURS)
+
+    def leftovers(self) -> list[Leftover]:
+        """Nothing lies beside the volumes; one that is not whole is a folder without metadata."""
+        return []
+
+    def is_in_work(self, name: str) -> bool:
+        """Tell by the age of its objects, as a writer puts the metadata last."""
+        with self._reached() as store:
+            return is_young(store, name, METADATA)
+
+    def set_aside(self, key: str) -> str:
+        """Copy all of it under the prefix beside the store, then remove it, the metadata first."""
+        before, _, last = self.url.rpartition("/")
+        quarantine = BucketPlace(f"{before}/{quarantine_of(last)}")
+        name = free_name(key, set(quarantine.names()).__contains__)
+        keys = self.below(key)
+        for part in keys:
+            quarantine.replace(name + part.removeprefix(key), bytes(self.read(part)))
+        with self._reached() as store:
+            for part in sorted(keys, key=lambda part: part != f"{key}/{METADATA}"):
+                store.delete(part)
+        return f"{quarantine.name}/{name}"
+
+    def remove_empty(self, name: str) -> None:
+        """A bucket has no folders."""
 
     @contextmanager
     def _reached(self) -> Iterator["ObjectStore"]:

@@ -8,7 +8,7 @@ write names the state that it replaces, so that of two writers one is told, and 
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -138,7 +138,6 @@ def clean_objects(store: "ObjectStore", marker: str, ours: frozenset[str]) -> No
         marker: key of the marker, relative to its volume.
         ours: keys of a volume's other objects, relative to it; no other object is touched.
     """
-    before = datetime.now(UTC) - LEFTOVER_AGE
     leftovers: dict[str, list[ObjectMeta]] = {}
     whole = set()
     for batch in store.list():
@@ -149,8 +148,25 @@ def clean_objects(store: "ObjectStore", marker: str, ours: frozenset[str]) -> No
             elif key in ours:
                 leftovers.setdefault(name, []).append(meta)
     for name in leftovers.keys() - whole:
-        # A writer that has just begun keeps all of its volume.
-        if all(meta["last_modified"] < before for meta in leftovers[name]):
+        if not _has_young(leftovers[name]):
             for meta in leftovers[name]:
                 with suppress(FileNotFoundError):
                     store.delete(meta["path"])
+
+
+def is_young(store: "ObjectStore", name: str, marker: str) -> bool:
+    """Tell whether a volume without a marker may be of a writer that still lives.
+
+    Args:
+        store: of the corpus.
+        name: of the volume.
+        marker: key of the marker, relative to the volume.
+    """
+    there = _list_volume(store, name)
+    return f"{name}/{marker}" not in there and _has_young(there.values())
+
+
+def _has_young(metas: Iterable["ObjectMeta"]) -> bool:
+    # A writer that has just begun keeps all of its volume.
+    before = datetime.now(UTC) - LEFTOVER_AGE
+    return any(meta["last_modified"] >= before for meta in metas)

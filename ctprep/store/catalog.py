@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,42 +34,44 @@ CATALOG_SCHEMA = pa.schema(
 )
 
 
-def build_catalog(volumes: Iterable[tuple[VolumeAttributes, int]]) -> tuple[pa.Table, bytes]:
-    """Make the catalog of some volumes.
+Row = dict[str, object]
+"""A row of the catalog by its columns."""
+
+
+def encode_catalog(rows: list[Row]) -> tuple[pa.Table, bytes, list[str]]:
+    """Lay out the rows of a catalog.
 
     Args:
-        volumes: attributes and bytes of the shard of each, sorted by scan id.
+        rows: sorted by scan id.
 
     Returns:
-        The table, and the bytes of its Parquet file, which hold no time: equal volumes give
-        equal bytes.
-
-    Raises:
-        StoreError: a volume's attributes hold numbers that no column takes.
+        The table; the bytes of its Parquet file, which hold no time: equal rows give equal bytes;
+        and the scan ids of rows that are left out, as they hold numbers that no column takes.
     """
-    rows = [_row(attributes, nbytes) for attributes, nbytes in volumes]
-    try:
-        table = pa.Table.from_pylist(rows, CATALOG_SCHEMA)
-    except (OverflowError, pa.ArrowException) as error:
-        raise StoreError(
-            f"the attributes of a volume do not fit the catalog: {_misfit(rows)}",
-            mend="make that volume again",
-        ) from error
+    misfits: list[str] = []
+    table = _table(rows)
+    if table is None:
+        misfits = [str(row["scan_id"]) for row in rows if _table([row]) is None]
+        table = _table([row for row in rows if row["scan_id"] not in misfits])
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
-    return table, buffer.getvalue()
+    return table, buffer.getvalue(), misfits
 
 
-def _misfit(rows: list[dict[str, object]]) -> str:
-    for row in rows:
-        try:
-            pa.Table.from_pylist([row], CATALOG_SCHEMA)
-        except (OverflowError, pa.ArrowException):
-            return str(row["scan_id"])
-    return "none alone"
+def _table(rows: list[Row]) -> pa.Table | None:
+    try:
+        return pa.Table.from_pylist(rows, CATALOG_SCHEMA)
+    except (OverflowError, pa.ArrowException):
+        return None
 
 
-def _row(attributes: VolumeAttributes, nbytes: int) -> dict[str, object]:
+def row_of(attributes: VolumeAttributes, nbytes: int) -> Row:
+    """Give the row of a volume.
+
+    Args:
+        attributes: of the volume.
+        nbytes: of its shard.
+    """
     original, quality, facts = attributes.original, attributes.quality, attributes.acquisition
     return {
         "scan_id": attributes.scan_id,

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ctprep.store.attributes import FORMAT_VERSION, StoreAttributes
-from ctprep.store.errors import StoreError, StoreMismatchError, StoreVersionError
+from ctprep.store.errors import PlaceError, StoreError, StoreMismatchError, StoreVersionError
 from ctprep.store.layout import METADATA, OURS
 from ctprep.store.place import Place
 
@@ -22,10 +22,18 @@ def read_group(place: Place, key: str) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: it is not there.
-        StoreError: it is damaged, or none of ours.
+        StoreError: it is damaged, cannot be read, or is none of ours.
+        PlaceError: the bucket cannot be reached.
     """
     try:
         document = json.loads(bytes(place.read(key)))
+    except (FileNotFoundError, NotADirectoryError, PlaceError):
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"its {METADATA} cannot be read: {error.strerror}",
+            mend="check the disk, or make it again",
+        ) from error
     except (ValueError, RecursionError) as error:
         raise StoreError(f"its {METADATA} is not JSON", mend="make it again") from error
     attributes = document.get("attributes") if isinstance(document, dict) else None

@@ -1,13 +1,24 @@
 """A store in a folder of a file system."""
 
+import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctprep.store.commit import clean, create_file, remove_folder, write_file, write_folder
+from ctprep.store.commit import (
+    PARTIAL,
+    clean,
+    create_file,
+    leftovers,
+    remove_folder,
+    write_file,
+    write_folder,
+)
 from ctprep.store.disk import writing
 from ctprep.store.errors import StoreError
-from ctprep.store.layout import METADATA
+from ctprep.store.layout import ARRAY, METADATA, SHARD
+from ctprep.store.listing import Leftover, Seen, free_name, quarantine_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,7 @@ class FolderPlace:
                 self.path.mkdir(parents=True, exist_ok=True)
             except (FileExistsError, NotADirectoryError) as error:
                 raise StoreError("a file is in the way", mend="choose another path") from error
-        return [entry.name for entry in self.path.iterdir()]
+        return self.names()
 
     def has(self, key: str) -> bool:
         """Tell whether a file is there."""
@@ -84,6 +95,31 @@ class FolderPlace:
         """Name the folders that have metadata."""
         return [entry.name for entry in self.path.iterdir() if (entry / METADATA).is_file()]
 
+    def survey(self) -> dict[str, Seen]:
+        """Tell volumes by the inode, time and size of their metadata."""
+        seen = {}
+        for entry in self.path.iterdir():
+            # One that goes in the meantime is not there.
+            with suppress(FileNotFoundError, NotADirectoryError):
+                stat = (entry / METADATA).stat()
+                state = f"{stat.st_ino}-{stat.st_mtime_ns}-{stat.st_size}"
+                seen[entry.name] = Seen(state, _size(entry / ARRAY / SHARD))
+        return seen
+
+    def names(self) -> list[str]:
+        """Name what is in the folder."""
+        return [entry.name for entry in self.path.iterdir()]
+
+    def below(self, name: str) -> list[str]:
+        """Give all files below, and the folders."""
+        path = self.path / name
+        if not _is_folder(path):
+            return [name]
+        return [
+            entry.relative_to(self.path).as_posix() + "/" * _is_folder(entry)
+            for entry in path.rglob("*")
+        ]
+
     def write_volume(self, name: str, files: Mapping[str, bytes | memoryview]) -> None:
         """Build the folder aside, then rename it into place."""
         write_folder(self.path, name, files)
@@ -95,3 +131,40 @@ class FolderPlace:
     def clean(self) -> None:
         """Remove what no living writer holds."""
         clean(self.path)
+
+    def leftovers(self) -> list[Leftover]:
+        """Tell what no living writer holds."""
+        return [
+            Leftover(f"{PARTIAL}/{folder.name}", put_back)
+            for folder, put_back in leftovers(self.path)
+        ]
+
+    def is_in_work(self, name: str) -> bool:
+        """Writers build aside, so a volume is never half there."""
+        return False
+
+    def set_aside(self, key: str) -> str:
+        """Move it into the folder beside the store."""
+        quarantine = self.path.with_name(quarantine_of(self.name))
+        with writing(quarantine.name):
+            quarantine.mkdir(exist_ok=True)
+            name = free_name(key, lambda name: (quarantine / name).exists())
+            shutil.move(self.path / key, quarantine / name)
+        return f"{quarantine.name}/{name}"
+
+    def remove_empty(self, name: str) -> None:
+        """Remove it with the folders in it."""
+        with writing(self.name):
+            for path in sorted((self.path / name).rglob("*"), reverse=True):
+                path.rmdir()
+            (self.path / name).rmdir()
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _size(path: Path) -> int | None:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return path.stat().st_size
+    return None

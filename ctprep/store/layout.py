@@ -24,6 +24,8 @@ OURS = "ctprep"
 """Key of our part in `attributes`."""
 ARRAY_CHECKSUM = "ctprep_array_crc32c"
 """Key, beside ours, of the CRC-32C of the array's `zarr.json`, which has those of the chunks."""
+TWO_WRITERS = "its attributes and its voxels are of two writers"
+"""What is wrong with a volume whose array has another checksum."""
 METADATA_CHECKSUM = "ctprep_crc32c"
 """Key of the checksum in `attributes` of a group."""
 
@@ -112,6 +114,20 @@ def is_unaltered(data: bytes) -> bool | None:
         return group_document(attributes) == data
     except (KeyError, TypeError, ValueError):
         return False
+
+
+def is_bound(attributes: dict[str, Any], array: bytes | memoryview) -> bool | None:
+    """Tell whether what a volume says about itself was written with its voxels.
+
+    Args:
+        attributes: of the volume's `zarr.json`.
+        array: `zarr.json` of its array, which has the checksums of the voxels.
+
+    Returns:
+        None where an earlier program wrote it, which noted nothing of the array.
+    """
+    known = attributes.get(ARRAY_CHECKSUM)
+    return None if known is None else bool(known == checksum(array))
 
 
 def _encode(document: dict[str, Any]) -> bytes:

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from ctprep.store.errors import StoreError, located
 from ctprep.store.folder import FolderPlace
 from ctprep.store.layout import METADATA
+from ctprep.store.listing import Leftover, Seen
 
 SCHEMES = ("s3", "gs", "az", "memory")
 """Of the URLs that name a bucket."""
@@ -93,6 +94,18 @@ class Place(Protocol):
     def volumes(self) -> list[str]:
         """Name the volumes, in any order, without opening them."""
 
+    def survey(self) -> dict[str, Seen]:
+        """Name the volumes, without opening them, with what tells whether one was replaced."""
+
+    def names(self) -> list[str]:
+        """Name what lies in it, files and folders, in any order."""
+
+    def below(self, name: str) -> list[str]:
+        """Give the keys of all files of a folder, or of the one file of that name.
+
+        Folders below it that are not files' are among them, with a `/` at their end.
+        """
+
     def write_volume(self, name: str, files: Mapping[str, bytes | memoryview]) -> None:
         """Write a volume as one step, in place of one that may be there.
 
@@ -110,6 +123,22 @@ class Place(Protocol):
 
     def clean(self) -> None:
         """Remove what writers have left that are gone for certain."""
+
+    def leftovers(self) -> list[Leftover]:
+        """Tell what `clean` would remove or put back, where that lies beside the volumes."""
+
+    def is_in_work(self, name: str) -> bool:
+        """Tell whether a volume without metadata may be of a writer that still lives."""
+
+    def set_aside(self, key: str) -> str:
+        """Move a file or a folder out of the store, into the quarantine beside it.
+
+        Returns:
+            Where it is now, such as `q90.quarantine/scan-0~1`.
+        """
+
+    def remove_empty(self, name: str) -> None:
+        """Remove a folder without a file."""
 
 
 Where = Place | Path | str

@@ -1,7 +1,7 @@
 """A corpus: volumes of one grid in a Zarr group, each written whole or not at all."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,22 +10,24 @@ import pyarrow as pa
 from jaxtyping import Shaped
 
 from ctprep.store.attributes import Kind, StoreAttributes, VolumeAttributes
-from ctprep.store.catalog import CATALOG_MEND, build_catalog, read_catalog
+from ctprep.store.catalog import CATALOG_MEND, read_catalog
+from ctprep.store.cataloging import write_catalog
 from ctprep.store.chunks import decode_chunks, encode_chunks
 from ctprep.store.documents import check_same, read_group, read_store_attributes, validated
 from ctprep.store.errors import StoreError, StoreMismatchError, located
 from ctprep.store.layout import (
     ARRAY,
-    ARRAY_CHECKSUM,
     CATALOG,
     DTYPE,
     METADATA,
     OURS,
     SHARD,
+    TWO_WRITERS,
     array_document,
     check_scan_id,
     chunk_slices,
     group_document,
+    is_bound,
     is_scan_id,
     volume_document,
 )
@@ -53,6 +55,10 @@ class VolumeStore:
         self.attributes = attributes
         self._known: set[str] = set()
         """Volumes that were there when last looked for, which saves looking at each reading."""
+
+    def __reduce__(self) -> tuple[type["VolumeStore"], tuple[Place, StoreAttributes]]:
+        # Which volumes are there may be long, and another process finds out for itself.
+        return VolumeStore, (self.place, self.attributes)
 
     @classmethod
     def create(cls, where: Where, attributes: StoreAttributes) -> "VolumeStore":
@@ -258,6 +264,30 @@ class VolumeStore:
                 raise _absent() from error
             return validated(VolumeAttributes, group[OURS])
 
+    def each_attributes(
+        self, scan_ids: Sequence[str]
+    ) -> Iterator[tuple[str, VolumeAttributes | StoreError]]:
+        """Read what some volumes say about themselves, as many at once as the place is worth.
+
+        Yields:
+            Each scan id with its attributes, or with what `read_attributes` raises.
+
+        Raises:
+            PlaceError: the bucket cannot be reached.
+        """
+
+        def read(scan_id: str) -> VolumeAttributes | StoreError:
+            try:
+                return self.read_attributes(scan_id)
+            except StoreError as error:
+                return error
+
+        if self.place.at_once == 1:
+            yield from zip(scan_ids, map(read, scan_ids), strict=True)
+            return
+        with ThreadPoolExecutor(self.place.at_once) as executor:
+            yield from zip(scan_ids, executor.map(read, scan_ids), strict=True)
+
     def check_bound(self, scan_id: str) -> None:
         """Check that what a volume says about itself was written with its voxels.
 
@@ -272,11 +302,8 @@ class VolumeStore:
                 array = self.place.read(f"{scan_id}/{ARRAY}/{METADATA}")
             except (FileNotFoundError, NotADirectoryError) as error:
                 raise _absent() from error
-            # What an earlier program wrote is not bound.
-            if group.get(ARRAY_CHECKSUM, checksum(array)) != checksum(array):
-                raise StoreError(
-                    "its attributes and its voxels are of two writers", mend="make it again"
-                )
+            if is_bound(group, array) is False:
+                raise StoreError(TWO_WRITERS, mend="make it again")
 
     def shard_bytes(self, scan_ids: Sequence[str]) -> list[int]:
         """Give the bytes of the shards of some volumes.
@@ -304,18 +331,15 @@ class VolumeStore:
             except FileNotFoundError as error:
                 raise _absent() from error
 
-    def write_catalog(self) -> pa.Table:
+    def write_catalog(self) -> tuple[StoreError, ...]:
         """Build the catalog from the volumes, and write it whole or not at all.
 
+        It has a row a volume, sorted by scan id; the columns of `CATALOG_SCHEMA`.
+
         Returns:
-            The catalog, a row a volume, sorted by scan id; the columns of `CATALOG_SCHEMA`.
+            What is wrong with volumes that it cannot list, each with its scan id as `where`.
         """
-        scan_ids = self.scan_ids()
-        with ThreadPoolExecutor(self.place.at_once) as executor:
-            attributes = executor.map(self.read_attributes, scan_ids)
-            table, encoded = build_catalog(zip(attributes, self.shard_bytes(scan_ids), strict=True))
-        self.place.replace(CATALOG, encoded)
-        return table
+        return write_catalog(self.place, self.each_attributes)
 
     def catalog(self) -> pa.Table:
         """Read the catalog.

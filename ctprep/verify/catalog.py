@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ctprep.store.attributes import VolumeAttributes
-from ctprep.store.catalog import build_catalog
-from ctprep.store.errors import StoreError
-from ctprep.store.layout import ARRAY, CATALOG, SHARD
+from ctprep.store.cataloging import make_catalog
+from ctprep.store.errors import PlaceError, StoreError
+from ctprep.store.layout import CATALOG
+from ctprep.store.place import Content
 from ctprep.store.store import VolumeStore
 
 CatalogVerdict = Literal["no-catalog", "catalog-damaged", "missing", "unlisted", "stale"]
@@ -28,16 +28,23 @@ def find_catalog_faults(store: VolumeStore) -> Iterator[Row]:
 
     Yields:
         A row a volume that is `missing`, `unlisted` or `stale`, or one for the file.
+
+    Raises:
+        PlaceError: the bucket cannot be reached.
     """
-    expected, encoded = build_catalog(_volumes(store))
+    catalog = make_catalog(store.place, store.each_attributes)
+    expected, encoded = catalog.table, catalog.encoded
     try:
-        if (store.path / CATALOG).read_bytes() == encoded:
+        content = store.place.read(CATALOG)
+        if content == encoded:
             return
         found = store.catalog()
         found.validate(full=True)
     except FileNotFoundError:
         yield None, "no-catalog", "the store has no catalog"
         return
+    except PlaceError:
+        raise
     except (StoreError, OSError, pa.ArrowException):
         yield None, "catalog-damaged", "the catalog is damaged"
         return
@@ -45,30 +52,21 @@ def find_catalog_faults(store: VolumeStore) -> Iterator[Row]:
     yield from rows
     if not rows and not _same_rows(found, expected):
         yield None, "catalog-damaged", "the catalog's rows are repeated or in another order"
-    elif not rows and found.equals(expected) and _same_writer(store, encoded):
+    elif not rows and found.equals(expected) and _same_writer(content, encoded):
         yield None, "catalog-damaged", "the catalog's file is not the one that was written"
-
-
-def _volumes(store: VolumeStore) -> Iterator[tuple[VolumeAttributes, int]]:
-    for scan_id in store.scan_ids():
-        try:
-            attributes = store.read_attributes(scan_id)
-            nbytes = (store.path / scan_id / ARRAY / SHARD).stat().st_size
-        except (StoreError, OSError):
-            continue
-        if attributes.scan_id == scan_id:
-            yield attributes, nbytes
 
 
 def _row_faults(store: VolumeStore, found: pa.Table, expected: pa.Table) -> Iterator[Row]:
     listed = {row["scan_id"]: row for row in found.to_pylist()}
     there = {row["scan_id"]: row for row in expected.to_pylist()}
     for scan_id in sorted(listed.keys() | there.keys(), key=str):
-        if scan_id is None or scan_id not in store:
-            yield scan_id, "missing", "the catalog lists it, but the store does not have it"
+        if scan_id not in there:
+            # Or it is one without usable metadata.
+            if scan_id is None or scan_id not in store:
+                yield scan_id, "missing", "the catalog lists it, but the store does not have it"
         elif scan_id not in listed:
             yield scan_id, "unlisted", "the store has it, but the catalog does not list it"
-        elif scan_id in there and listed[scan_id] != there[scan_id]:
+        elif listed[scan_id] != there[scan_id]:
             columns = [
                 name for name in there[scan_id] if listed[scan_id][name] != there[scan_id][name]
             ]
@@ -83,7 +81,7 @@ def _same_rows(found: pa.Table, expected: pa.Table) -> bool:
     return bool(judged.equals(expected))
 
 
-def _same_writer(store: VolumeStore, encoded: bytes) -> bool:
+def _same_writer(one: Content, other: bytes) -> bool:
     # Another pyarrow writes the same table in other bytes.
-    written = pq.read_metadata(store.path / CATALOG).created_by
-    return bool(written == pq.read_metadata(pa.BufferReader(encoded)).created_by)
+    writers = {pq.read_metadata(pa.BufferReader(content)).created_by for content in (one, other)}
+    return len(writers) == 1

@@ -3,19 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from ctprep.engine import PROCESS_BYTES, Item, VolumeJob, run
-from ctprep.store.commit import PARTIAL, leftovers
+from ctprep.store.commit import PARTIAL
 from ctprep.store.errors import StoreError
 from ctprep.store.layout import CATALOG, DTYPE, METADATA, is_scan_id, is_unaltered
+from ctprep.store.listing import Leftover
+from ctprep.store.place import Where, absolute, find_place, paths_of
 from ctprep.store.store import VolumeStore
 from ctprep.verify.catalog import CatalogVerdict, find_catalog_faults
 from ctprep.verify.repair import Repairs, command_to_make
-from ctprep.verify.volume import BrokenVerdict, verify_volume
+from ctprep.verify.volume import IN_WORK, IN_WORK_TOLD, BrokenVerdict, verify_volume
 
 Verdict = (
     Literal["sound", "leftover", "unknown", "empty", "store-altered", "not-verified"]
@@ -44,10 +45,10 @@ class Finding:
 
 
 def verify_store(
-    path: Path,
+    where: Where,
     *,
     repair: bool = False,
-    hifi: Path | None = None,
+    hifi: Where | None = None,
     workers: int = 1,
     scheduler: str | None = None,
 ) -> Iterator[Finding]:
@@ -56,9 +57,9 @@ def verify_store(
     It may run while others read and write the store; `repair` is for a store at rest.
 
     Args:
-        path: the store.
+        where: the store: a folder, or a URL in a bucket.
         repair: rebuild the catalog, remove what dead writers have left, and move what is damaged
-            or unknown into the folder `<store>.quarantine` beside the store.
+            or unknown into `<store>.quarantine` beside the store.
         hifi: with `repair` of a JPEG store, the hi-fi store from which damaged and missing volumes
             are made again.
         workers: processes; 1 stays in this one.
@@ -69,10 +70,11 @@ def verify_store(
 
     Raises:
         StoreError: there is no store, its own metadata cannot be read, or `hifi` does not fit it.
-        PlaceError: a repair cannot be written.
+        PlaceError: a repair cannot be written, or the bucket cannot be reached.
     """
-    store = VolumeStore.open(path)
-    if is_unaltered((path / METADATA).read_bytes()) is False:
+    # Workers of a running cluster have folders of their own that they are in.
+    store = VolumeStore.open(absolute(find_place(where)))
+    if is_unaltered(bytes(store.place.read(METADATA))) is False:
         # By it everything else is judged, so nothing else can be.
         yield Finding(
             None,
@@ -107,8 +109,9 @@ def _find(
 def _find_in_folders(
     store: VolumeStore, repairs: Repairs | None, workers: int, scheduler: str | None
 ) -> Iterator[Finding]:
-    yield from _leftovers(store)
-    if repairs is not None:
+    leftovers = store.place.leftovers()
+    yield from map(_leftover, leftovers)
+    if repairs is not None and leftovers:
         # Before the volumes: it may put one back.
         repairs.clean()
     yield from _strays(store)
@@ -116,15 +119,16 @@ def _find_in_folders(
     # The shard, the same put together again, and room for one decoded chunk.
     peak_bytes = PROCESS_BYTES + 3 * voxels * DTYPE[store.attributes.kind].itemsize
     jobs = (VolumeJob(scan_id, peak_bytes) for scan_id in store.scan_ids())
-    work = partial(verify_volume, store=store.path)
-    for item in run(work, jobs, workers=workers, scheduler=scheduler):
+    work = partial(verify_volume, store=store)
+    places = paths_of(store.place)
+    for item in run(work, jobs, workers=workers, scheduler=scheduler, places=places):
         yield _finding(store, item)
 
 
 def _finding(store: VolumeStore, item: Item) -> Finding:
     if item.status == "unchanged":
         return Finding(item.scan_id, "sound", settled=True)
-    if item.verdict in ("worker-killed", "too-large"):
+    if item.verdict in ("worker-killed", "too-large", IN_WORK):
         return Finding(item.scan_id, "not-verified", item.what, item.mend)
     verdict: Verdict = item.verdict  # type: ignore[assignment]
     if verdict == "unknown-file":
@@ -136,26 +140,27 @@ def _finding(store: VolumeStore, item: Item) -> Finding:
     return Finding(item.scan_id, verdict, item.what, mend)
 
 
-def _leftovers(store: VolumeStore) -> Iterator[Finding]:
-    for folder, put_back in leftovers(store.path):
-        what = f"{PARTIAL}/{folder.name} was left by a writer that is gone"
-        if put_back:
-            what += ", and holds the only copy of a volume"
-        yield Finding(None, "leftover", what, "the next ingest or compress, or --repair, mends it")
+def _leftover(leftover: Leftover) -> Finding:
+    what = f"{leftover.name} was left by a writer that is gone"
+    if leftover.put_back:
+        what += ", and holds the only copy of a volume"
+    return Finding(None, "leftover", what, "the next ingest or compress, or --repair, mends it")
 
 
 def _strays(store: VolumeStore) -> Iterator[Finding]:
-    for entry in sorted(store.path.iterdir()):
-        if entry.name in (METADATA, CATALOG, PARTIAL) or entry.name in store:
-            continue
-        if entry.is_dir() and not any(path.is_file() for path in entry.rglob("*")):
-            yield Finding(None, "empty", entry.name, "remove the empty folder")
-        elif entry.is_dir() and is_scan_id(entry.name):
-            mend = f"move it away with `ctprep verify --repair`, then {command_to_make(store)}"
-            yield Finding(entry.name, "damaged", f"its {METADATA} is missing", mend)
-        else:
+    known = {METADATA, CATALOG, PARTIAL, *store.scan_ids()}
+    for name in sorted(set(store.place.names()) - known):
+        keys = store.place.below(name)
+        if all(key.endswith("/") for key in keys):
+            yield Finding(None, "empty", name, "remove the empty folder")
+        elif keys == [name] or not is_scan_id(name):
             mend = "move it out of the store, as --repair does"
-            yield Finding(None, "unknown", entry.name, mend)
+            yield Finding(None, "unknown", name, mend)
+        elif store.place.is_in_work(name):
+            yield Finding(name, "not-verified", *IN_WORK_TOLD)
+        else:
+            mend = f"move it away with `ctprep verify --repair`, then {command_to_make(store)}"
+            yield Finding(name, "damaged", f"its {METADATA} is missing", mend)
 
 
 def _repaired(findings: Iterator[Finding], repairs: Repairs, workers: int) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,25 +13,32 @@ from ctprep.engine import Item, VolumeJob
 from ctprep.orientation import axis_codes
 from ctprep.store.attributes import VolumeAttributes
 from ctprep.store.chunks import decode_chunk
-from ctprep.store.errors import StoreError
+from ctprep.store.errors import PlaceError, StoreError
 from ctprep.store.layout import (
     ARRAY,
-    ARRAY_CHECKSUM,
     DTYPE,
     METADATA,
     OURS,
     SHARD,
+    TWO_WRITERS,
     ArrayLayout,
     array_document,
+    is_bound,
     is_unaltered,
     parse_array,
     volume_document,
 )
+from ctprep.store.place import Place
 from ctprep.store.shard import CHECKSUM_BYTES, checksum, split_chunks
 from ctprep.store.store import REPLACED_WAIT_S, VolumeStore
 
 BrokenVerdict = Literal["damaged", "altered", "mismatched", "unknown-file", "unchecked"]
 _WORST_FIRST: tuple[BrokenVerdict, ...] = get_args(BrokenVerdict)
+IN_WORK = "in-work"
+IN_WORK_TOLD = (
+    "it is just being written, or its writer was killed less than a day ago",
+    "verify again when nobody writes to the store",
+)
 FILES = (METADATA, f"{ARRAY}/{METADATA}", f"{ARRAY}/{SHARD}")
 
 
@@ -43,7 +50,7 @@ class Fault:
     what: str
 
 
-def verify_volume(job: VolumeJob, store: Path) -> Item:
+def verify_volume(job: VolumeJob, store: VolumeStore) -> Item:
     """Verify one volume, as a worker does it.
 
     Args:
@@ -52,14 +59,18 @@ def verify_volume(job: VolumeJob, store: Path) -> Item:
 
     Returns:
         `unchanged` where nothing is wrong, else `refused` with the verdict of the first fault.
+
+    Raises:
+        PlaceError: the bucket cannot be reached.
     """
     began = time.perf_counter()
-    opened = VolumeStore.open(store)
-    faults = find_faults(opened, job.scan_id)
+    faults = find_faults(store, job.scan_id)
     if faults:
         # A writer may have put a new volume in place between two of our reads.
         time.sleep(REPLACED_WAIT_S)
-        faults = find_faults(opened, job.scan_id)
+        faults = find_faults(store, job.scan_id)
+    if faults and store.place.is_in_work(job.scan_id):
+        return Item("refused", job.name, job.scan_id, IN_WORK, *IN_WORK_TOLD)
     seconds = time.perf_counter() - began
     if not faults:
         return Item("unchanged", job.name, job.scan_id, seconds=seconds)
@@ -79,8 +90,7 @@ def find_faults(store: VolumeStore, scan_id: str) -> tuple[Fault, ...]:
     Returns:
         Its faults; none means that every byte is as it was written, and fits the store.
     """
-    volume = store.path / scan_id
-    files = {name: _content(volume / name) for name in FILES}
+    files = {name: _content(store.place, f"{scan_id}/{name}") for name in FILES}
     faults = [
         Fault("damaged", f"its {name} {trouble}")
         for name, trouble in files.items()
@@ -99,27 +109,30 @@ def find_faults(store: VolumeStore, scan_id: str) -> tuple[Fault, ...]:
     metadata = files[METADATA]
     if isinstance(metadata, bytes):
         faults += _metadata_faults(store, scan_id, metadata, shard)
-        if isinstance(document, bytes):
+        if isinstance(document, bytes) and is_unaltered(metadata):
             faults += _bound_faults(metadata, document)
-    for path in unknown_in(volume):
-        name = path.relative_to(volume).as_posix()
+    for key in unknown_in(store.place, scan_id):
+        name = key.removeprefix(f"{scan_id}/").rstrip("/")
         faults.append(Fault("unknown-file", f"{name} is none of the files of a volume"))
     return tuple(sorted(faults, key=lambda fault: _WORST_FIRST.index(fault.verdict)))
 
 
-def unknown_in(volume: Path) -> list[Path]:
-    """Find what lies in the folder of a volume and does not belong there, the deepest first."""
-    known = {volume / name for name in FILES}
-    folders = {parent for path in known for parent in path.parents}
-    found = [path for path in volume.rglob("*") if path not in known and path not in folders]
-    return sorted(found, reverse=True)
+def unknown_in(place: Place, scan_id: str) -> list[str]:
+    """Find the keys in a volume that do not belong there, the deepest first."""
+    files = [PurePosixPath(scan_id, name) for name in FILES]
+    known = {str(file) for file in files}
+    known |= {f"{folder}/" for file in files for folder in file.parents}
+    return sorted(set(place.below(scan_id)) - known, reverse=True)
 
 
-def _content(path: Path) -> bytes | str:
+def _content(place: Place, key: str) -> bytes | str:
     try:
-        return path.read_bytes()
+        return bytes(place.read(key))
     except FileNotFoundError:
         return "is missing"
+    except PlaceError:
+        # Nothing is known of a volume that cannot be reached.
+        raise
     except OSError as error:
         return f"cannot be read: {error.strerror}"
 
@@ -199,10 +212,11 @@ def _metadata_faults(
 
 
 def _bound_faults(metadata: bytes, array: bytes) -> Iterator[Fault]:
-    if is_unaltered(metadata):
-        bound = json.loads(metadata)["attributes"].get(ARRAY_CHECKSUM)
-        if bound != checksum(array):
-            yield Fault("mismatched", "its attributes and its voxels are of two writers")
+    bound = is_bound(json.loads(metadata)["attributes"], array)
+    if bound is None:
+        yield Fault("unchecked", "its zarr.json has no checksum of its array's")
+    elif not bound:
+        yield Fault("mismatched", TWO_WRITERS)
 
 
 def _quality_faults(

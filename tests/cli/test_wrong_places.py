@@ -32,7 +32,6 @@ def folder(tmp_path: Path) -> Path:
         ("compress {0}/hifi.zarr {0}/made.zarr/in.zarr", "inside another store"),
         ("phantom {0}/file --patients 3 --workers 1", "a file is in the way"),
         ("filter-reports {0}/reports.csv {0}/file/table.parquet", "a file is in the way"),
-        ("verify s3://corpora/q90.zarr", "folders alone"),
         ("verify {0}/source", "there is no store here"),
     ],
 )

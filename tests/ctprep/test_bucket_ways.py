@@ -1,5 +1,6 @@
 """Ingest and compress into a bucket give what they give in a folder."""
 
+import threading
 from pathlib import Path
 
 import obstore
@@ -10,6 +11,7 @@ from cli.ctprep import app
 from ctprep.compress import compress_store
 from ctprep.ingest import ingest
 from ctprep.pseudonym import KeyFileError, load_key
+from ctprep.store.bucket import BucketPlace
 from ctprep.store.errors import PlaceError, StoreError
 
 KEY = b"0123456789abcdef"
@@ -69,6 +71,25 @@ def test_a_run_that_was_killed_is_finished(source, bucket, tmp_path, tiny_grid) 
     assert items.pop("one") == "stored"
     assert set(items.values()) == {"unchanged"}
     assert contents(hifi) == whole
+
+
+def test_a_rerun_asks_for_its_volumes_at_once(source, bucket, tiny_grid, monkeypatch) -> None:
+    """One request after the other would take as long as all of them together."""
+    hifi, jpeg = f"{bucket}/x/hifi.zarr", f"{bucket}/x/q90.zarr"
+    assert len(list(ingest(source, hifi, grid=tiny_grid, key=KEY))) == 3
+    list(compress_store(hifi, jpeg))
+    plain, all_asked = BucketPlace.read, threading.Barrier(3, timeout=10)
+
+    def read_together(place: BucketPlace, key: str) -> memoryview:
+        if key.endswith("/zarr.json"):
+            all_asked.wait()
+        return plain(place, key)
+
+    monkeypatch.setattr(BucketPlace, "read", read_together)
+
+    again = [*ingest(source, hifi, grid=tiny_grid, key=KEY), *compress_store(hifi, jpeg)]
+
+    assert [item.status for item in again] == ["unchanged"] * 6
 
 
 def test_a_bucket_is_not_compressed_into_itself(bucket) -> None:

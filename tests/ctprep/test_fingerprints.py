@@ -34,7 +34,7 @@ def test_what_was_remembered_matches_in_the_next_run(tmp_path: Path) -> None:
     """Also when the run was killed in the middle of a line."""
     store = tmp_path / "hifi.zarr"
     known = Fingerprints(store)
-    known.remember("scan-1", "print", ["aa", "bb"])
+    known.remember("scan-1", "print", ["aa", "bb"], "o-1")
     with (tmp_path / "hifi.fingerprints.jsonl").open("a") as file:
         file.write('["scan-2", "pri')
 
@@ -50,7 +50,7 @@ def test_tidy_leaves_a_line_a_volume(tmp_path: Path) -> None:
     """The file does not grow with the number of runs."""
     known = Fingerprints(tmp_path / "hifi.zarr")
     for number in range(5):
-        known.remember("scan-1", str(number), ["aa"])
+        known.remember("scan-1", str(number), ["aa"], None)
     known.tidy()
 
     assert len((tmp_path / "hifi.fingerprints.jsonl").read_text().splitlines()) == 1

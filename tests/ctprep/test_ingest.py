@@ -8,7 +8,9 @@ import nibabel
 import numpy as np
 import pytest
 
+from ctprep.compress import compress_store
 from ctprep.ingest import ingest
+from ctprep.ingest_volume import REVISION, Settings
 from ctprep.native import NativeJpeg
 from ctprep.store.errors import SourceError, StoreError, StoreMismatchError, TableError
 from ctprep.store.store import VolumeStore
@@ -160,6 +162,27 @@ def test_other_parameters_are_done_again_or_refused(run, source, tmp_path, tiny_
     with pytest.raises(StoreMismatchError, match="grid"):
         run(source, store, grid=tiny_grid.model_copy(update={"shape": (16, 32, 32)}))
     assert len(VolumeStore.open(store).scan_ids()) == 3
+
+
+def test_what_another_revision_has_made_is_made_again(
+    run, source, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what was made before volumes said by which, and in the JPEG store after it."""
+    store, jpeg = tmp_path / "hifi.zarr", tmp_path / "q90.zarr"
+    monkeypatch.setattr("ctprep.ingest_volume.REVISION", 0)
+    run(source, store)
+    list(compress_store(store, jpeg))
+    monkeypatch.undo()
+
+    assert statuses(run(source, store)) == ["stored"] * 3
+    assert [item.status for item in compress_store(store, jpeg)] == ["stored"] * 3
+    attributes = VolumeStore.open(jpeg).read_attributes("two")
+    assert attributes.parameters["revision"] == REVISION
+    monkeypatch.setattr(Settings, "parameters", {"hu_policy": "auto", "tolerant": False})
+    assert statuses(run(source, tmp_path / "old.zarr")) == ["stored"] * 3
+    monkeypatch.undo()
+    assert statuses(run(source, tmp_path / "old.zarr")) == ["stored"] * 3
+    assert statuses(run(source, tmp_path / "old.zarr")) == ["unchanged"] * 3
 
 
 def test_two_workers_write_what_one_writes(run, source, tmp_path) -> None:

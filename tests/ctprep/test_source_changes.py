@@ -159,14 +159,14 @@ def test_a_volume_replaced_while_it_is_compressed(
     tmp_path, tiny, tiny_grid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Attributes of the old volume never go with voxels of the new one."""
-    for number, name in enumerate(("source", "other")):
-        tiny.nifti(tmp_path / name / "a.nii", number)
+    tiny.nifti(tmp_path / "source" / "a.nii", 0)
     hifi, jpeg = tmp_path / "hifi.zarr", tmp_path / "jpeg.zarr"
     list(ingest(tmp_path / "source", hifi, grid=tiny_grid, key=KEY))
     whole = VolumeStore.read
 
     def replaced_before(store: VolumeStore, scan_id: str):
-        list(ingest(tmp_path / "other", hifi, grid=tiny_grid, key=KEY))
+        tiny.nifti(tmp_path / "source" / "a.nii", 1)
+        list(ingest(tmp_path / "source", hifi, grid=tiny_grid, key=KEY))
         return whole(store, scan_id)
 
     with monkeypatch.context() as context:

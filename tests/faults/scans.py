@@ -11,7 +11,7 @@ HALFWAY = {"sound", "leftover", "no-catalog", "unlisted", "stale", "missing"}
 def write_scans(folder: Path, seed: int, *, count: int, shape: tuple[int, int, int]) -> None:
     """Write crude chests in the layout of RAD-ChestCT, which no imaging library has to write."""
     _, rows, columns = shape
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         rng = np.random.default_rng([seed, number])
         hu = np.full(shape, -1000)

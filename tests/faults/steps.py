@@ -117,6 +117,8 @@ def sweep(work: Path, verb: str, action: str, stride: int) -> Iterator[dict[str,
         folder.mkdir()
         if step // stride % 2:
             shutil.copytree(work / f"older/{verb}.zarr", folder / f"{verb}.zarr")
+            # Which knows that the newer scans are these, changed.
+            shutil.copy(work / "older/ingest.fingerprints.jsonl", folder)
         status = in_child(lambda: disturbed(verb, work, folder, step, action))  # noqa: B023
         after = in_child(lambda: rerun(verb, work, folder))  # noqa: B023
         beside = [path.name for path in folder.iterdir() if path.name.startswith(".")]
@@ -131,11 +133,11 @@ def sweep(work: Path, verb: str, action: str, stride: int) -> Iterator[dict[str,
         step += stride
 
 
-def prepare(work: Path, name: str, newer: str) -> int:
-    """Make both stores of a source without a disturbance."""
+def prepare(work: Path, name: str) -> int:
+    """Make both stores of the source, as it is now, without a disturbance."""
     (work / name).mkdir()
     if name == "older":
-        list(ingest(work / newer, work / "older/ingest.zarr", grid=GRID, key=b"k" * 16))
+        list(ingest(work / "newer", work / "older/ingest.zarr", grid=GRID, key=b"k" * 16))
         list(compress_store(work / "older/ingest.zarr", work / "older/compress.zarr"))
     else:
         make("ingest", work, work / name)
@@ -146,11 +148,10 @@ def prepare(work: Path, name: str, newer: str) -> int:
 def main() -> None:
     """Print what became of each disturbed step."""
     work, verb, action, stride = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
-    write_scans(work / "newer", 0, count=2, shape=SHAPE)
-    write_scans(work / "older-source", 1, count=2, shape=SHAPE)
-    # Forked as well: threads that a library starts here would be missing in later children.
-    in_child(lambda: prepare(work, "clean", "newer"))
-    in_child(lambda: prepare(work, "older", "older-source"))
+    for seed, name in ((1, "older"), (0, "clean")):
+        write_scans(work / "newer", seed, count=2, shape=SHAPE)
+        # Forked as well: threads that a library starts here would be missing in later children.
+        in_child(lambda: prepare(work, name))  # noqa: B023
     for row in sweep(work, verb, action, stride):
         sys.stdout.write(json.dumps(row) + "\n")
 

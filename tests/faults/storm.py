@@ -40,7 +40,7 @@ class Life:
     verb: str
     folder: Path
     inputs: Path
-    """Folder with the source, the hi-fi store to compress, grid and key."""
+    """Folder with the hi-fi store to compress, grid and key, beside the source."""
 
     @property
     def store(self) -> Path:
@@ -51,7 +51,7 @@ class Life:
         """Start the command that makes or finishes the store."""
         arguments = [self.verb, str(self.inputs / "hifi.zarr"), str(self.store)]
         if self.verb == "ingest":
-            arguments[1] = str(self.inputs / "source")
+            arguments[1] = str(self.inputs.parent / "source")
             arguments += ["--grid", str(self.inputs / "grid.toml")]
             arguments += ["--key-file", str(self.inputs / "key")]
         return subprocess.Popen(
@@ -141,10 +141,11 @@ def left_by_the_kill(life: Life) -> Counter[str]:
 
 
 def make_inputs(folder: Path) -> None:
-    """Make the source, and the stores of unbroken runs on it and on an older source."""
+    """Make the source, and the stores of unbroken runs on it and on what it was before."""
     for age, seed in (("older", 1), ("newer", 0)):
         inputs = folder / age
-        write_scans(inputs / "source", seed, count=SCANS, shape=(60, 100, 100))
+        inputs.mkdir()
+        write_scans(folder / "source", seed, count=SCANS, shape=(60, 100, 100))
         (inputs / "grid.toml").write_text(GRID)
         (inputs / "key").write_text(KEY)
         for verb in ("ingest", "compress"):
@@ -174,6 +175,8 @@ def storm(folder: Path, kills: int, seed: int) -> Iterator[tuple[tuple[str, ...]
         if rng.random() < 0.5:
             # Every volume is there already, and is replaced.
             shutil.copytree(folder / "older" / life.store.name, life.store)
+            # Which knows that the scans are these, changed.
+            shutil.copy(folder / "older/hifi.fingerprints.jsonl", life.folder)
         for _ in range(rng.randint(1, 3)):
             hit = kill_once(life, rng)
             done += hit != ("missed",)

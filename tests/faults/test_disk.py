@@ -42,7 +42,12 @@ def arguments(inputs: Path, store: Path, workers: int = 1) -> list[str]:
 
 def ingest(inputs: Path, store: Path, workers: int = 1) -> tuple[int, list[str]]:
     """Run it; give the exit code and the lines on standard error."""
-    result = CliRunner().invoke(app, arguments(inputs, store, workers))
+    return command(*arguments(inputs, store, workers))
+
+
+def command(*words: str) -> tuple[int, list[str]]:
+    """Run any command; likewise."""
+    result = CliRunner().invoke(app, words)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stderr.splitlines()
@@ -145,6 +150,42 @@ def test_what_the_disk_refuses_is_told(
     assert files_of(store) == files_of(inputs / "clean/hifi.zarr")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "export {store} {out} --workers 1 --format nifti",
+        "export {store} {out} --workers 1 --format ome-zarr",
+        "preview {store} --out {out}",
+    ],
+)
+def test_a_full_disk_ends_what_looks_at_a_store(
+    inputs, tmp_path, monkeypatch: pytest.MonkeyPatch, words
+) -> None:
+    """One error and not one for every volume; the next run writes what is missing."""
+    monkeypatch.setattr("ctprep.look.plotting.DPI", 25)
+    words = words.format(store=inputs / "clean/hifi.zarr", out=tmp_path / "out").split()
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as context:
+        context.setattr(os, "fsync", full)
+        outcome = command(*words)
+
+    check_told(outcome, "the disk is full", "free space")
+    assert list((tmp_path / "out").iterdir()) == []
+    assert command(*words)[0] == 0
+
+
+def test_a_folder_that_may_not_be_made(inputs, mount) -> None:
+    """To export into."""
+    folder = mount("size=40k")
+    mount("remount,ro")
+    words = ("export", str(inputs / "clean/hifi.zarr"), str(folder / "out"), "--format", "nifti")
+
+    check_told(command(*words), "read-only", "mount it for writing")
+
+
 def test_a_full_disk(inputs, mount) -> None:
     """A real one, with room for two volumes and a half; then a larger one."""
     folder = mount("size=40k")
@@ -181,11 +222,14 @@ def test_a_read_only_disk(inputs, mount) -> None:
     """A new store and a started one; verifying it needs no writing."""
     folder = mount("size=10m")
     assert ingest(inputs, folder / "hifi.zarr")[0] == 0
+    # So that there is something to repair.
+    (folder / "hifi.zarr/catalog.parquet").unlink()
     mount("remount,ro")
 
     check_told(ingest(inputs, folder / "hifi.zarr"), "read-only", "mount it for writing")
     check_told(ingest(inputs, folder / "other.zarr"), "read-only", "mount it for writing")
-    assert {finding.verdict for finding in verify_store(folder / "hifi.zarr")} == {"sound"}
+    verdicts = {finding.verdict for finding in verify_store(folder / "hifi.zarr")}
+    assert verdicts == {"sound", "no-catalog"}
     repair = CliRunner().invoke(
         app, ["verify", str(folder / "hifi.zarr"), "--repair", "--workers", "1"]
     )

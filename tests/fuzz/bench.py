@@ -33,8 +33,8 @@ class Bench:
         self.folder = folder
         self._source = folder / "source"
         self._stores = {kind: make_store(folder / f"{kind}.zarr", kind) for kind in KINDS}
-        self._target = make_store(folder / "target.zarr", "hifi").place
-        self._pictures = make_store(folder / "pictures.zarr", "jpeg").place
+        self._target = make_store(folder / "target.zarr", "hifi")
+        self._pictures = make_store(folder / "pictures.zarr", "jpeg")
 
     def ingest(self, files: Mapping[str, bytes], *, pictures: bool = False) -> Outcome:
         """Find, read and store what lies in a folder.

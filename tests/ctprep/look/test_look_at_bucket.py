@@ -10,6 +10,8 @@ from ctprep.look.corpus_stats import measure_corpus
 from ctprep.look.export import export_store
 from ctprep.look.preview import preview_store
 from ctprep.look.store_summary import inspect_store, is_store
+from ctprep.store.bucket import BucketPlace
+from ctprep.store.errors import PlaceError
 from ctprep.store.store import VolumeStore
 
 
@@ -41,3 +43,23 @@ def test_every_tool_opens_a_url(buckets, tmp_path, monkeypatch) -> None:
     np.testing.assert_array_equal(voxels.transpose(2, 1, 0), VolumeStore.open(hifi).read("scan"))
     items = list(preview_store(hifi, tmp_path / "out", jpeg=jpeg))
     assert [item.name for item in items] == ["scan.png", "contact-sheet-1.png"]
+
+
+def test_a_bucket_that_does_not_answer_ends_the_command(
+    buckets, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no fault of a volume, and would be one of each."""
+    hifi, jpeg = buckets
+    plain = BucketPlace.read
+
+    def lost(place: BucketPlace, key: str) -> memoryview:
+        if key.startswith("scan/"):
+            raise PlaceError("the object store does not answer", mend="wait")
+        return plain(place, key)
+
+    monkeypatch.setattr(BucketPlace, "read", lost)
+
+    with pytest.raises(PlaceError):
+        list(export_store(hifi, tmp_path / "out", format="nifti"))
+    with pytest.raises(PlaceError):
+        list(preview_store(hifi, tmp_path / "out", jpeg=jpeg))

@@ -168,6 +168,22 @@ def test_metadata_without_a_checksum_are_told_and_left(place, tiny_grid) -> None
     assert path.exists()
 
 
+def test_a_volume_that_is_not_bound_to_its_voxels_is_unchecked(place) -> None:
+    """An earlier version noted no checksum of the array; reading it is not refused either."""
+    path = place / "hifi.zarr/scan-1/zarr.json"
+    attributes = json.loads(path.read_bytes())["attributes"]
+    del attributes["ctprep_crc32c"], attributes["ctprep_array_crc32c"]
+    path.write_bytes(group_document(attributes))
+    VolumeStore.open(place / "hifi.zarr").check_bound("scan-1")
+
+    (finding,) = [f for f in verify_store(place / "hifi.zarr") if f.verdict != "sound"]
+
+    assert (finding.verdict, finding.what) == (
+        "unchecked",
+        "its zarr.json has no checksum of its array's",
+    )
+
+
 def test_an_altered_store_is_not_judged_by(place) -> None:
     """By a wrong quality every volume would be wrong, and a repair would move them all."""
     path = place / "jpeg.zarr/zarr.json"
