@@ -209,5 +209,5 @@ def window_volume(
     # Without `content` nothing is known to be padding.
     bounds = attributes.content or tuple((0, length) for length in hu.shape)
     box = tuple(slice(begin, end) for begin, end in bounds)
-    gray[box] = to_gray(hu[box], window)
+    to_gray(hu[box], window, out=gray[box])
     return gray
