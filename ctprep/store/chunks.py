@@ -45,7 +45,8 @@ def encode_chunks(
 def _encode(
     chunk: Shaped[np.ndarray, "slice row column"], kind: Kind, quality: int | None
 ) -> bytes | None:
-    if not (chunk != FILL_VALUE[kind]).any():
+    # By slice, since most often the first one tells.
+    if not any((plane != FILL_VALUE[kind]).any() for plane in chunk):
         return None
     if kind == "jpeg":
         return encode_gray(chunk.reshape(-1, chunk.shape[2]), quality or 0)
