@@ -2,11 +2,13 @@
 
 import logging
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BufferedIOBase
 from typing import Any
 
 import pydicom
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -49,6 +51,10 @@ TAGS = (
     *("PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "LossyImageCompression"),
 )
+PIXELS = ("PlanarConfiguration", "PixelData", "FloatPixelData", "DoubleFloatPixelData")
+HEADER_TAGS = tuple(tag_for_keyword(keyword) or 0 for keyword in TAGS)
+PIXEL_TAGS = (*HEADER_TAGS, *(tag_for_keyword(keyword) or 0 for keyword in PIXELS))
+"""In the numbers that the parser wants: of a header, and of a header with its pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,7 @@ def read_headers(file: SourceFile) -> tuple[Header, ...]:
         SourceError: an element cannot be understood (`bad-header`), or the archive is damaged.
     """
     with file.open() as stream:
-        dataset = read_dataset(stream, specific_tags=list(TAGS), stop_before_pixels=True)
+        dataset = read_dataset(stream, HEADER_TAGS, stop_before_pixels=True)
     return () if dataset is None else headers_of(file, dataset)
 
 
@@ -144,8 +150,17 @@ def headers_of(file: SourceFile, dataset: Dataset) -> tuple[Header, ...]:
         return tuple(_header(file, flat, number) for number, flat in enumerate(flats))
 
 
-def read_dataset(stream: BufferedIOBase, **options: Any) -> Dataset | None:  # noqa: ANN401
+def read_dataset(
+    stream: BufferedIOBase,
+    tags: Sequence[int],
+    **options: Any,  # noqa: ANN401
+) -> Dataset | None:
     """Parse a data set; None if it is none.
+
+    Args:
+        stream: at the start of a file.
+        tags: of the elements to keep; the others, private ones among them, cost half the time.
+        options: of the parser.
 
     Raises:
         SourceError: it is packed, and unpacks to far more than a scan would (`too-large`).
@@ -154,7 +169,9 @@ def read_dataset(stream: BufferedIOBase, **options: Any) -> Dataset | None:  # n
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            dataset: Dataset = pydicom.dcmread(stream, force=True, **options)
+            dataset: Dataset = pydicom.dcmread(
+                stream, force=True, specific_tags=list(tags), **options
+            )
             known = any(tag in dataset for tag in ("SOPClassUID", "Modality", "Rows"))
             dataset = _completed(dataset)
         except (SourceError, OSError):
