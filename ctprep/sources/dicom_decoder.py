@@ -81,9 +81,8 @@ class _Helper:
         )
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("a pipe that was asked for is not there")
+        _widen(self._process.stdin, self._process.stdout)
         self._questions, self._answers = self._process.stdin, self._process.stdout
-        for pipe in (self._questions, self._answers):
-            _widen(pipe)
         self._receive(1, START_S)
 
     def decode(self, content: bytes, nbytes: int) -> Shaped[np.ndarray, "..."]:
@@ -107,11 +106,12 @@ class _Helper:
         while view:
             left = max(0.0, end - time.monotonic())
             ready, _, _ = select.select([self._answers], [], [], left)
-            count = os.readv(self._answers.fileno(), [view]) if ready else 0
-            if not count:
+            chunk = os.read(self._answers.fileno(), min(len(view), 1 << 20)) if ready else b""
+            if not chunk:
                 _stop()
                 raise DecodeError("its decoder died" if ready else "its decoder gives no answer")
-            view = view[count:]
+            view[: len(chunk)] = chunk
+            view = view[len(chunk) :]
         return received
 
     def stop(self) -> None:
@@ -125,10 +125,10 @@ class _Helper:
                 pipe.close()
 
 
-def _widen(pipe: IO[bytes]) -> None:
+def _widen(*pipes: IO[bytes]) -> None:
     # A slice goes through at once instead of in pieces of 64 KiB. Only Linux can, and a user
     # of many pipes may not.
-    if hasattr(fcntl, "F_SETPIPE_SZ"):
+    for pipe in pipes if hasattr(fcntl, "F_SETPIPE_SZ") else ():
         with suppress(OSError):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 

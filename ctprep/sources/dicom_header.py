@@ -2,7 +2,6 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BufferedIOBase
 from typing import Any
@@ -52,9 +51,9 @@ TAGS = (
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "LossyImageCompression"),
 )
 PIXELS = ("PlanarConfiguration", "PixelData", "FloatPixelData", "DoubleFloatPixelData")
-HEADER_TAGS = tuple(tag_for_keyword(keyword) or 0 for keyword in TAGS)
-PIXEL_TAGS = (*HEADER_TAGS, *(tag_for_keyword(keyword) or 0 for keyword in PIXELS))
-"""In the numbers that the parser wants: of a header, and of a header with its pixels."""
+HEADER_TAGS = [tag_for_keyword(keyword) or 0 for keyword in TAGS]
+PIXEL_TAGS = HEADER_TAGS + [tag_for_keyword(keyword) or 0 for keyword in PIXELS]
+"""What the parser keeps, by number: all elements, private ones too, would take twice the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +124,7 @@ def read_headers(file: SourceFile) -> tuple[Header, ...]:
         SourceError: an element cannot be understood (`bad-header`), or the archive is damaged.
     """
     with file.open() as stream:
-        dataset = read_dataset(stream, HEADER_TAGS, stop_before_pixels=True)
+        dataset = read_dataset(stream, specific_tags=HEADER_TAGS, stop_before_pixels=True)
     return () if dataset is None else headers_of(file, dataset)
 
 
@@ -150,17 +149,8 @@ def headers_of(file: SourceFile, dataset: Dataset) -> tuple[Header, ...]:
         return tuple(_header(file, flat, number) for number, flat in enumerate(flats))
 
 
-def read_dataset(
-    stream: BufferedIOBase,
-    tags: Sequence[int],
-    **options: Any,  # noqa: ANN401
-) -> Dataset | None:
+def read_dataset(stream: BufferedIOBase, **options: Any) -> Dataset | None:  # noqa: ANN401
     """Parse a data set; None if it is none.
-
-    Args:
-        stream: at the start of a file.
-        tags: of the elements to keep; the others, private ones among them, cost half the time.
-        options: of the parser.
 
     Raises:
         SourceError: it is packed, and unpacks to far more than a scan would (`too-large`).
@@ -169,9 +159,7 @@ def read_dataset(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            dataset: Dataset = pydicom.dcmread(
-                stream, force=True, specific_tags=list(tags), **options
-            )
+            dataset: Dataset = pydicom.dcmread(stream, force=True, **options)
             known = any(tag in dataset for tag in ("SOPClassUID", "Modality", "Rows"))
             dataset = _completed(dataset)
         except (SourceError, OSError):

@@ -56,7 +56,7 @@ def read_slices(found: Found) -> tuple[tuple[Header, ...], Stored, tuple[str, ..
     for number, file in enumerate(found.paths):
         content = file.read_bytes()
         hashes.append(sha256(content).hexdigest())
-        dataset = read_dataset(BytesIO(content), PIXEL_TAGS)
+        dataset = read_dataset(BytesIO(content), specific_tags=PIXEL_TAGS)
         if dataset is None:
             raise changed_source()
         frames = {header.frame: header for header in headers_of(file, dataset)}
@@ -85,7 +85,7 @@ def decode_header(header: Header) -> Shaped[np.ndarray, "row column"]:
         SourceError: they cannot be decoded (`undecodable`).
     """
     content = header.file.read_bytes()
-    dataset = read_dataset(BytesIO(content), PIXEL_TAGS)
+    dataset = read_dataset(BytesIO(content), specific_tags=PIXEL_TAGS)
     if dataset is None:
         raise _undecodable(header.file, "it has no pixels")
     return _decode(_decoder(dataset, content), header)
