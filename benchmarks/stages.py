@@ -10,6 +10,7 @@ import hashlib
 import os
 import platform
 import tempfile
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,7 @@ from ctprep.resample import to_grid
 from ctprep.sources.discover import discover
 from ctprep.sources.read import read
 from ctprep.store.attributes import GRIDS, LUNG
-from ctprep.store.chunks import decode_chunks, encode_chunks
+from ctprep.store.chunks import decode_slices, encode_chunks
 from ctprep.store.commit import write_folder
 from ctprep.store.layout import ARRAY, SHARD, chunk_slices
 from ctprep.store.shard import checksum, join_chunks
@@ -147,8 +148,7 @@ def compress_stages(store: VolumeStore) -> Stages:
     gray = window_volume(hu, LUNG, attributes)
     hifi = [bytes(c) for c in encode_chunks(hu, "hifi", SLICES, None) if c is not None]
     encoded = encode_chunks(gray, "jpeg", SLICES, QUALITY)
-    decoded = np.empty_like(gray)
-    decode_chunks(encoded, "jpeg", decoded)
+    decoded = np.array([plane.copy() for plane in decode_slices(encoded, "jpeg", gray.shape)])
     pictures = gray.reshape(len(encoded), -1, gray.shape[2], 1)
     present = [p for p, e in zip(pictures, encoded, strict=True) if e is not None]
     jpegs = [bytes(chunk) for chunk in encoded if chunk is not None]
@@ -165,7 +165,7 @@ def compress_stages(store: VolumeStore) -> Stages:
             "libjpeg-turbo alone",
         ),
         "compress: decode, to measure": (
-            partial(decode_chunks, encoded, "jpeg", decoded),
+            lambda: deque(decode_slices(encoded, "jpeg", gray.shape), maxlen=0),
             partial(jpeg_decode, jpegs, np.empty_like(present[0])),
             "libjpeg-turbo alone, in cache",
         ),

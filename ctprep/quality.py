@@ -1,6 +1,8 @@
 """Quality: how much of a windowed volume its JPEG form has kept."""
 
 import math
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 from jaxtyping import Float64, UInt8, UInt16, UInt32
@@ -20,7 +22,8 @@ Sums = UInt16[np.ndarray, "sum_row sum_column"] | UInt32[np.ndarray, "sum_row su
 
 
 def measure_quality(
-    clean: UInt8[np.ndarray, "slice row column"], decoded: UInt8[np.ndarray, "slice row column"]
+    clean: UInt8[np.ndarray, "slice row column"],
+    decoded: Iterable[UInt8[np.ndarray, "row column"]],
 ) -> tuple[float | None, float]:
     """Compare a decoded volume with the one that was encoded.
 
@@ -29,7 +32,7 @@ def measure_quality(
 
     Args:
         clean: gray levels before compression.
-        decoded: gray levels after it.
+        decoded: its slices after it, in order, each looked at once.
 
     Returns:
         PSNR over the whole volume in dB (None when nothing differs), and SSIM in -1 to 1.
@@ -132,8 +135,12 @@ def write_measured(
     """
     box = _measurable_box(attributes, gray.shape)
 
-    def describe(decoded: UInt8[np.ndarray, "slice row column"], nbytes: int) -> VolumeAttributes:
-        psnr_db, ssim = measure_quality(clean[box], decoded[box])
+    def describe(
+        decoded: Iterator[UInt8[np.ndarray, "row column"]], nbytes: int
+    ) -> VolumeAttributes:
+        slices, *plane = box
+        inside = (whole[tuple(plane)] for whole in islice(decoded, slices.start, slices.stop))
+        psnr_db, ssim = measure_quality(clean[box], inside)
         ratio = gray.size * np.dtype(np.int16).itemsize / nbytes
         quality = CompressionQuality(nbytes=nbytes, ratio=ratio, psnr_db=psnr_db, ssim=ssim)
         return attributes.model_copy(update={"quality": quality})

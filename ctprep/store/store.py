@@ -1,7 +1,7 @@
 """A corpus: volumes of one grid in a Zarr group, each written whole or not at all."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 
 from ctprep.store.attributes import Kind, StoreAttributes, VolumeAttributes
 from ctprep.store.catalog import CATALOG_MEND, build_catalog, read_catalog
-from ctprep.store.chunks import decode_chunks, encode_chunks
+from ctprep.store.chunks import decode_slices, encode_chunks
 from ctprep.store.documents import check_same, read_group, read_store_attributes, validated
 from ctprep.store.errors import StoreError, StoreMismatchError, located
 from ctprep.store.layout import (
@@ -33,8 +33,8 @@ from ctprep.store.place import Place, Where, find_place
 from ctprep.store.reader import read_volume
 from ctprep.store.shard import checksum, join_chunks
 
-Describe = Callable[[Shaped[np.ndarray, "slice row column"], int], VolumeAttributes]
-"""Gives the attributes of a volume, from its voxels as decoded and the bytes of its shard."""
+Describe = Callable[[Iterator[Shaped[np.ndarray, "row column"]], int], VolumeAttributes]
+"""Gives the attributes of a volume, from its slices as decoded and the bytes of its shard."""
 
 REPLACED_WAIT_S = 0.02
 """How long a reader waits for a volume that is just being replaced."""
@@ -176,8 +176,7 @@ class VolumeStore:
             checksums = [None if chunk is None else checksum(chunk) for chunk in chunks]
             shard = join_chunks(chunks)
             if not isinstance(attributes, VolumeAttributes):
-                decoded = np.empty(grid.shape, DTYPE[kind])
-                decode_chunks(chunks, kind, decoded)
+                decoded = decode_slices(chunks, kind, grid.shape)
                 attributes = attributes(decoded, len(shard))
             _check_own(scan_id, attributes)
             array = array_document(kind, grid, quality, checksums)
