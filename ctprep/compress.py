@@ -28,7 +28,7 @@ from ctprep.versions import installed_versions, jpeg_encoder
 from ctprep.window import to_gray
 
 PEAK_BYTES_A_VOXEL = 6
-"""HU, gray, the encoded form twice, and room for what is measured."""
+"""HU, gray, the encoded form, and room for what is measured."""
 
 
 @dataclass(frozen=True)

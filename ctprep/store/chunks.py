@@ -19,7 +19,7 @@ _COMPRESSOR = blosc.Blosc(
 
 def encode_chunks(
     voxels: Shaped[np.ndarray, "slice row column"], kind: Kind, slices: int, quality: int | None
-) -> list[bytes | None]:
+) -> Iterator[bytes | None]:
     """Encode a volume, a few slices at a time.
 
     Args:
@@ -28,17 +28,15 @@ def encode_chunks(
         slices: of a chunk; divides those of the volume.
         quality: of JPEG.
 
-    Returns:
+    Yields:
         The encoded chunks; None where every voxel is the fill value.
     """
     # A worker thread, as zarr uses one: on the main thread blosc would start threads of its own
     # and lay out its blocks in the order in which they finish.
     with ThreadPoolExecutor(1) as executor:
-        return list(
-            executor.map(
-                lambda begin: _encode(voxels[begin : begin + slices], kind, quality),
-                range(0, len(voxels), slices),
-            )
+        yield from executor.map(
+            lambda begin: _encode(voxels[begin : begin + slices], kind, quality),
+            range(0, len(voxels), slices),
         )
 
 
@@ -55,12 +53,12 @@ def _encode(
 
 
 def decode_slices(
-    chunks: Sequence[bytes | None], kind: Kind, shape: tuple[int, int, int]
+    chunks: Sequence[bytes | memoryview | None], kind: Kind, shape: tuple[int, int, int]
 ) -> Iterator[Shaped[np.ndarray, "row column"]]:
     """Decode a volume that has just been encoded, a chunk at a time.
 
     Args:
-        chunks: as `encode_chunks` gives them.
+        chunks: all that `encode_chunks` gives.
         kind: of the store.
         shape: of the volume.
 

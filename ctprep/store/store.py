@@ -31,7 +31,7 @@ from ctprep.store.layout import (
 )
 from ctprep.store.place import Place, Where, find_place
 from ctprep.store.reader import read_volume
-from ctprep.store.shard import checksum, join_chunks
+from ctprep.store.shard import checksum, join_chunks, split_chunks
 
 Describe = Callable[[Iterator[Shaped[np.ndarray, "row column"]], int], VolumeAttributes]
 """Gives the attributes of a volume, from its slices as decoded and the bytes of its shard."""
@@ -172,9 +172,11 @@ class VolumeStore:
                 self.attributes.grid,
                 self.attributes.quality,
             )
-            chunks = encode_chunks(voxels, kind, chunk_slices(grid.shape), quality)
+            slices = chunk_slices(grid.shape)
+            encoded = encode_chunks(voxels, kind, slices, quality)
+            shard = join_chunks(encoded, room=voxels.nbytes)
+            chunks = split_chunks(shard, grid.shape[0] // slices)
             checksums = [None if chunk is None else checksum(chunk) for chunk in chunks]
-            shard = join_chunks(chunks)
             if not isinstance(attributes, VolumeAttributes):
                 decoded = decode_slices(chunks, kind, grid.shape)
                 attributes = attributes(decoded, len(shard))

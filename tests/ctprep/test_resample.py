@@ -153,10 +153,30 @@ def test_every_voxel_is_the_trilinear_mean(
 @pytest.mark.parametrize(
     ("shape", "spacing_mm", "digest"),
     [
-        pytest.param((20, 70, 61), (2.0, 0.7, 0.7), "6fe240e0ce69e2dc8c6c66c0dbe7be2b44214eec96c998c502950f740e5bc850", id="finer-slices-coarser-plane"),
-        pytest.param((20, 70, 61), (2.0, 0.8, 0.9), "2d993da7d26d7a5de671b64dfbddd69fae5bcb36fd56cf3fe188f368b0a5e21f", id="finer-everywhere"),
-        pytest.param((90, 70, 61), (0.6, 0.7, 0.7), "2e30cab3825a705f9475bc95e6078a4f5ab08a831acc59bba9ac89240db18cde", id="thin-slices-blended-first"),
-        pytest.param((20, 70, 61), (1.5, 0.75, 0.7), "b6d4396426ce4af1ca82b4ea0fedf8e7c92246a753afe6af4406a14cb3ae8f41", id="axes-that-stay"),
+        pytest.param(
+            (20, 70, 61),
+            (2.0, 0.7, 0.7),
+            "6fe240e0ce69e2dc8c6c66c0dbe7be2b44214eec96c998c502950f740e5bc850",
+            id="finer-slices-coarser-plane",
+        ),
+        pytest.param(
+            (20, 70, 61),
+            (2.0, 0.8, 0.9),
+            "2d993da7d26d7a5de671b64dfbddd69fae5bcb36fd56cf3fe188f368b0a5e21f",
+            id="finer-everywhere",
+        ),
+        pytest.param(
+            (90, 70, 61),
+            (0.6, 0.7, 0.7),
+            "2e30cab3825a705f9475bc95e6078a4f5ab08a831acc59bba9ac89240db18cde",
+            id="thin-slices-blended-first",
+        ),
+        pytest.param(
+            (20, 70, 61),
+            (1.5, 0.75, 0.7),
+            "b6d4396426ce4af1ca82b4ea0fedf8e7c92246a753afe6af4406a14cb3ae8f41",
+            id="axes-that-stay",
+        ),
     ],
 )
 def test_bytes_are_the_same_on_every_machine(
