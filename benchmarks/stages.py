@@ -10,6 +10,7 @@ import hashlib
 import os
 import platform
 import tempfile
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -30,11 +31,11 @@ from ctprep.quality import measure_quality
 from ctprep.resample import to_grid
 from ctprep.sources.discover import discover
 from ctprep.sources.read import read
-from ctprep.store.attributes import GRIDS, LUNG
-from ctprep.store.chunks import decode_chunks, encode_chunks
+from ctprep.store.attributes import GRIDS, LUNG, Kind
+from ctprep.store.chunks import decode_slices, encode_chunks
 from ctprep.store.commit import write_folder
 from ctprep.store.layout import ARRAY, SHARD, chunk_slices
-from ctprep.store.shard import checksum, join_chunks
+from ctprep.store.shard import checksum, join_chunks, split_chunks
 from ctprep.store.store import VolumeStore
 
 GRID = GRIDS["ct-clip"]
@@ -98,6 +99,12 @@ def write_plain(path: Path, data: memoryview) -> None:
         os.fsync(file.fileno())
 
 
+def encode(voxels: np.ndarray, kind: Kind, quality: int | None) -> memoryview:
+    """Encode a volume to a shard."""
+    chunks = encode_chunks(voxels, kind, SLICES, quality)
+    return join_chunks(chunks, room=voxels.nbytes)
+
+
 def ingest_stages(scan: Path, work: Path) -> Stages:
     """Give the stages from a source to the hi-fi store."""
     (found,) = discover(scan.parent)
@@ -105,15 +112,15 @@ def ingest_stages(scan: Path, work: Path) -> Stages:
     hu_range = (-1024.0, 3071.0)
     hu = to_grid(canonical, GRID, hu_range=hu_range).hu
     chunks = [hu[begin : begin + SLICES] for begin in range(0, len(hu), SLICES)]
-    encoded = encode_chunks(hu, "hifi", SLICES, None)
+    shard = encode(hu, "hifi", None)
+    encoded = split_chunks(shard, len(chunks))
     present = [c for c, e in zip(chunks, encoded, strict=True) if e is not None]
-    shard = join_chunks(encoded)
 
     def write() -> None:
         for chunk in encoded:
             if chunk is not None:
                 checksum(chunk)
-        write_folder(work, "scan", {SHARD: join_chunks(encoded)})
+        write_folder(work, "scan", {SHARD: shard})
 
     return {
         "ingest: read `.nii.gz`, hash, decide HU": (
@@ -126,12 +133,12 @@ def ingest_stages(scan: Path, work: Path) -> Stages:
             partial(copy_in_and_out, canonical.hu, np.empty_like(hu)),
             "copying in and out alone",
         ),
-        "ingest: encode": (
-            partial(encode_chunks, hu, "hifi", SLICES, None),
+        "ingest: encode, index": (
+            partial(encode, hu, "hifi", None),
             partial(blosc_encode, present),
             "blosc alone",
         ),
-        "ingest: checksums, index, write, sync": (
+        "ingest: checksums, write, sync": (
             write,
             partial(write_plain, work / "plain", shard),
             "writing and syncing a file",
@@ -146,9 +153,8 @@ def compress_stages(store: VolumeStore) -> Stages:
     box = tuple(slice(*bounds) for bounds in attributes.content or ())
     gray = window_volume(hu, LUNG, attributes)
     hifi = [bytes(c) for c in encode_chunks(hu, "hifi", SLICES, None) if c is not None]
-    encoded = encode_chunks(gray, "jpeg", SLICES, QUALITY)
-    decoded = np.empty_like(gray)
-    decode_chunks(encoded, "jpeg", decoded)
+    encoded = list(encode_chunks(gray, "jpeg", SLICES, QUALITY))
+    decoded = np.array([plane.copy() for plane in decode_slices(encoded, "jpeg", gray.shape)])
     pictures = gray.reshape(len(encoded), -1, gray.shape[2], 1)
     present = [p for p, e in zip(pictures, encoded, strict=True) if e is not None]
     jpegs = [bytes(chunk) for chunk in encoded if chunk is not None]
@@ -159,13 +165,13 @@ def compress_stages(store: VolumeStore) -> Stages:
             "blosc alone, in cache",
         ),
         "compress: window": (partial(window_volume, hu, LUNG, attributes), None, ""),
-        "compress: encode": (
-            partial(encode_chunks, gray, "jpeg", SLICES, QUALITY),
+        "compress: encode, index": (
+            partial(encode, gray, "jpeg", QUALITY),
             partial(jpeg_encode, present),
             "libjpeg-turbo alone",
         ),
         "compress: decode, to measure": (
-            partial(decode_chunks, encoded, "jpeg", decoded),
+            lambda: deque(decode_slices(encoded, "jpeg", gray.shape), maxlen=0),
             partial(jpeg_decode, jpegs, np.empty_like(present[0])),
             "libjpeg-turbo alone, in cache",
         ),

@@ -28,7 +28,7 @@ from ctprep.versions import installed_versions, jpeg_encoder
 from ctprep.window import to_gray
 
 PEAK_BYTES_A_VOXEL = 6
-"""HU, gray, decoded gray, the encoded form, and room for what is measured."""
+"""HU, gray, the encoded form, and room for what is measured."""
 
 
 @dataclass(frozen=True)
@@ -213,5 +213,5 @@ def window_volume(
     # Without `content` nothing is known to be padding.
     bounds = attributes.content or tuple((0, length) for length in hu.shape)
     box = tuple(slice(begin, end) for begin, end in bounds)
-    gray[box] = to_gray(hu[box], window)
+    to_gray(hu[box], window, out=gray[box])
     return gray

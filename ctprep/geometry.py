@@ -91,7 +91,7 @@ def check_right_angles(volume: Volume) -> None:
     spacing_mm = np.array(volume.spacing_mm)
     extent_mm = spacing_mm * (np.array(volume.hu.shape) - 1)
     for first, second in ((0, 1), (0, 2), (1, 2)):
-        cosine = abs(float(axes[:, first] @ axes[:, second]))
+        cosine = abs(float((axes[:, first] * axes[:, second]).sum()))
         drift_mm = cosine * np.array([extent_mm[first], extent_mm[second]])
         if (drift_mm > MAX_DRIFT_VOXELS * spacing_mm[[second, first]]).any():
             raise SourceError(
@@ -111,14 +111,6 @@ def is_oblique(volume: Volume) -> bool:
             if other != axis and drift_mm[nearest[other]] > MAX_DRIFT_VOXELS * spacing_mm[other]:
                 return True
     return False
-
-
-def world_ras(
-    affine_ras: Float64[np.ndarray, "4 4"], index: Float64[np.ndarray, "point 3"]
-) -> Float64[np.ndarray, "point 3"]:
-    """Give the RAS+ position in mm of array indices."""
-    position: Float64[np.ndarray, "point 3"] = index @ affine_ras[:3, :3].T + affine_ras[:3, 3]
-    return position
 
 
 def _degrees(cosine: float) -> float:

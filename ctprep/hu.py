@@ -161,9 +161,17 @@ def _to_int16(
     if slope == 1 and intercept == 0 and plane.dtype == np.int16:
         return plane
     if slope == 1 and intercept.is_integer() and plane.dtype.kind in "iu":
+        if plane.dtype == np.int16 and _stays_int16(plane, int(intercept)):
+            return plane + np.int16(intercept)
         wide = np.int64 if plane.dtype.itemsize > 2 else np.int32
         exact = np.add(plane, int(intercept), dtype=wide)
     else:
         exact = np.rint(plane * np.float64(slope) + intercept)
     saturated: Int16[np.ndarray, "row column"] = exact.clip(INT16.min, INT16.max).astype(np.int16)
     return saturated
+
+
+def _stays_int16(plane: Int16[np.ndarray, "row column"], added: int) -> bool:
+    # Two looks at the voxels take a fifth of what wider numbers for all of them take.
+    extremes = added, int(plane.min()) + added, int(plane.max()) + added
+    return INT16.min <= min(extremes) and max(extremes) <= INT16.max

@@ -7,6 +7,7 @@ import numpy as np
 import SimpleITK
 from jaxtyping import Float32, Float64, Shaped
 
+from ctprep.affines import compose, invert, map_points
 from ctprep.orientation import nearest_world_axes
 from ctprep.store.attributes import PAD_HU
 from ctprep.store.errors import SourceError
@@ -33,7 +34,7 @@ def onto_axes(volume: Volume) -> Volume:
         SourceError: `too-large`.
     """
     affine_ras, shape = enclosing_grid(volume)
-    index_map = np.linalg.inv(volume.affine_ras) @ affine_ras
+    index_map = compose(invert(volume.affine_ras), affine_ras)
     if math.prod(shape) > max(FEW_VOXELS, MAX_GROWTH * volume.hu.size):
         raise SourceError(
             f"the axes are so oblique that {volume.hu.shape} voxels would become {shape}",
@@ -86,7 +87,7 @@ def enclosing_grid(volume: Volume) -> tuple[Float64[np.ndarray, "4 4"], tuple[in
     nearest = nearest_world_axes(volume.affine_ras)
     last = np.array(volume.hu.shape) - 1
     corners = np.array(np.meshgrid(*([0, n] for n in last), indexing="ij")).reshape(3, -1)
-    world = volume.affine_ras[:3, :3] @ corners + volume.affine_ras[:3, 3:]
+    world = map_points(volume.affine_ras, corners.T.astype(np.float64)).T
     affine_ras = np.eye(4)
     affine_ras[:3, :3] = 0
     shape = []

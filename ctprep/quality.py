@@ -1,6 +1,8 @@
 """Quality: how much of a windowed volume its JPEG form has kept."""
 
 import math
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 from jaxtyping import Float64, UInt8, UInt16, UInt32
@@ -12,16 +14,16 @@ from ctprep.store.store import VolumeStore
 GRAY_MAX = 255
 SSIM_WINDOW = 8
 SSIM_STRIDE = 4
+SSIM_PIXELS = SSIM_WINDOW**2
 SSIM_C1 = (0.01 * GRAY_MAX) ** 2
 SSIM_C2 = (0.03 * GRAY_MAX) ** 2
 
-Sums = (
-    UInt16[np.ndarray, "window_row window_column"] | UInt32[np.ndarray, "window_row window_column"]
-)
+Sums = UInt16[np.ndarray, "sum_row sum_column"] | UInt32[np.ndarray, "sum_row sum_column"]
 
 
 def measure_quality(
-    clean: UInt8[np.ndarray, "slice row column"], decoded: UInt8[np.ndarray, "slice row column"]
+    clean: UInt8[np.ndarray, "slice row column"],
+    decoded: Iterable[UInt8[np.ndarray, "row column"]],
 ) -> tuple[float | None, float]:
     """Compare a decoded volume with the one that was encoded.
 
@@ -30,7 +32,7 @@ def measure_quality(
 
     Args:
         clean: gray levels before compression.
-        decoded: gray levels after it.
+        decoded: its slices after it, in order, each looked at once.
 
     Returns:
         PSNR over the whole volume in dB (None when nothing differs), and SSIM in -1 to 1.
@@ -52,9 +54,9 @@ def measure_quality(
         x, y = clean_slice.astype(np.uint16), decoded_slice.astype(np.uint16)
         # A difference that wraps around still squares to the same 16 bits.
         squares = (x - y) ** 2
-        # By column first, which is quicker and fits: JPEG has at most 65,500 rows.
-        squared_error += int(squares.sum(axis=0, dtype=np.uint32).sum(dtype=np.uint64))
-        similarity += float(_ssim_map(x, y, squares).mean())
+        blocks = _block_sums(squares, np.uint32)
+        squared_error += int(blocks.sum(dtype=np.uint64)) + _sum_beside_blocks(squares)
+        similarity += float(_ssim_map(x, y, blocks).mean())
     psnr_db = None
     if squared_error:
         psnr_db = 10 * math.log10(GRAY_MAX**2 * clean.size / squared_error)
@@ -64,22 +66,22 @@ def measure_quality(
 def _ssim_map(
     x: UInt16[np.ndarray, "row column"],
     y: UInt16[np.ndarray, "row column"],
-    squared_error: UInt16[np.ndarray, "row column"],
+    squared_error_blocks: UInt32[np.ndarray, "block_row block_column"],
 ) -> Float64[np.ndarray, "window_row window_column"]:
-    # Sums stay integers, so that no rounding passes for a difference: 64 * 255 fits in 16 bits,
-    # 64 * 255^2 in 32.
-    sum_x, sum_y = _window_sums(x, np.uint16), _window_sums(y, np.uint16)
-    mean_x, mean_y = sum_x / SSIM_WINDOW**2, sum_y / SSIM_WINDOW**2
-    mean_xy = _window_sums(x * y, np.uint32) / SSIM_WINDOW**2
+    # Whole numbers as far as they go, so that no rounding passes for a difference. Means and
+    # variances are left multiplied by the pixels of a window, once or twice: 2 * (64 * 255)^2 fits.
+    sum_x, sum_y = (_window_sums(_block_sums(z, np.uint16)).astype(np.int32) for z in (x, y))
+    sum_xy = _window_sums(_block_sums(x * y, np.uint32)).view(np.int32)
     # x^2 + y^2 = (x - y)^2 + 2xy spares two products and a sum.
-    mean_squares = _window_sums(squared_error, np.uint32) / SSIM_WINDOW**2 + 2 * mean_xy
-    product, squares = mean_x * mean_y, mean_x**2 + mean_y**2
-    return ((2 * product + SSIM_C1) * (2 * (mean_xy - product) + SSIM_C2)) / (
-        (squares + SSIM_C1) * (mean_squares - squares + SSIM_C2)
-    )
+    sum_squares = _window_sums(squared_error_blocks).view(np.int32) + 2 * sum_xy
+    product, squares = sum_x * sum_y, sum_x**2 + sum_y**2
+    covariance = SSIM_PIXELS * sum_xy - product
+    variances = SSIM_PIXELS * sum_squares - squares
+    c1, c2 = SSIM_C1 * SSIM_PIXELS**2, SSIM_C2 * SSIM_PIXELS**2
+    return ((2 * product + c1) * (2 * covariance + c2)) / ((squares + c1) * (variances + c2))
 
 
-def _window_sums(
+def _block_sums(
     values: UInt16[np.ndarray, "row column"], dtype: type[np.uint16] | type[np.uint32]
 ) -> Sums:
     rows, columns = (length // SSIM_STRIDE for length in values.shape)
@@ -89,12 +91,27 @@ def _window_sums(
     by_row = np.add(bands[:, 0], bands[:, 1], dtype=dtype)
     for offset in range(2, SSIM_STRIDE):
         by_row += bands[:, offset]
-    blocks = by_row[:, ::SSIM_STRIDE].copy()
+    blocks: Sums = by_row[:, ::SSIM_STRIDE].copy()
     for offset in range(1, SSIM_STRIDE):
         blocks += by_row[:, offset::SSIM_STRIDE]
+    return blocks
+
+
+def _window_sums(
+    blocks: Sums,
+) -> (
+    UInt16[np.ndarray, "window_row window_column"] | UInt32[np.ndarray, "window_row window_column"]
+):
     beside = blocks[:, :-1] + blocks[:, 1:]
     sums: Sums = beside[:-1] + beside[1:]
     return sums
+
+
+def _sum_beside_blocks(values: UInt16[np.ndarray, "row column"]) -> int:
+    # The last rows and columns, where they do not fill a block.
+    rows, columns = (length // SSIM_STRIDE * SSIM_STRIDE for length in values.shape)
+    below, right = values[rows:], values[:rows, columns:]
+    return int(below.sum(dtype=np.uint64)) + int(right.sum(dtype=np.uint64))
 
 
 def write_measured(
@@ -118,8 +135,12 @@ def write_measured(
     """
     box = _measurable_box(attributes, gray.shape)
 
-    def describe(decoded: UInt8[np.ndarray, "slice row column"], nbytes: int) -> VolumeAttributes:
-        psnr_db, ssim = measure_quality(clean[box], decoded[box])
+    def describe(
+        decoded: Iterator[UInt8[np.ndarray, "row column"]], nbytes: int
+    ) -> VolumeAttributes:
+        slices, *plane = box
+        inside = (whole[tuple(plane)] for whole in islice(decoded, slices.start, slices.stop))
+        psnr_db, ssim = measure_quality(clean[box], inside)
         ratio = gray.size * np.dtype(np.int16).itemsize / nbytes
         quality = CompressionQuality(nbytes=nbytes, ratio=ratio, psnr_db=psnr_db, ssim=ssim)
         return attributes.model_copy(update={"quality": quality})

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int16, Int64
 
+from ctprep.affines import compose
 from ctprep.store.attributes import PAD_HU, Grid
 from ctprep.store.errors import SourceError
 from ctprep.volume import Volume
 
 FLOAT32_HAIR = 1e-7
 """Relative error that a spacing takes on when a header stores it in single precision."""
-LINES_A_BLOCK = 16
-SLICES_A_BLOCK = 8
-"""Fewer make more calls, more make more products with zero."""
 Number = int | float
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
@@ -46,66 +44,36 @@ class AxisPlan:
         """Source index of voxel 0 of the grid."""
         return (self.crop - self.pad + 0.5) * self.ratio - 0.5
 
-    def samples(
-        self,
-    ) -> tuple[
-        Int64[np.ndarray, " kept"], Int64[np.ndarray, " kept"], Float32[np.ndarray, " kept"]
-    ]:
-        """Give, for every kept voxel, its two source voxels and the weight of the second."""
+    def samples(self) -> tuple[Int64[np.ndarray, " kept"], Float32[np.ndarray, " kept"]]:
+        """Give every kept voxel's lower source voxel, and the weight of the one after it.
+
+        That weight is zero at the border, where there is none.
+        """
         position = (np.arange(self.crop, self.crop + self.kept) + 0.5) * self.ratio - 0.5
         position = np.clip(position, 0, self.length - 1)
         low = position.astype(np.int64)
-        high = np.minimum(low + 1, self.length - 1)
-        return low, high, (position - low).astype(np.float32)
+        return low, (position - low).astype(np.float32)
 
-    def blocks(self, size: int) -> list["Block"]:
-        """Cut the kept voxels into runs, each a small matrix product.
-
-        Args:
-            size: voxels of a run, the last aside.
-        """
-        low, high, weight = self.samples()
-        blocks = []
-        for start in range(0, self.kept, size):
-            run = slice(start, min(start + size, self.kept))
-            first = int(low[run][0])
-            rows = np.arange(run.stop - start)
-            weights = np.zeros((len(rows), int(high[run][-1]) + 1 - first), np.float32)
-            weights[rows, low[run] - first] = 1 - weight[run]
-            # Added: at the border both source voxels are the same.
-            weights[rows, high[run] - first] += weight[run]
-            blocks.append(Block(start, run.stop, first, weights))
-        return blocks
-
-
-@dataclass(frozen=True)
-class Block:
-    """A run of kept voxels as weighted sums of neighboring source voxels.
-
-    Args:
-        start: first kept voxel.
-        end: the one after the last.
-        first: source voxel of the first weight.
-        weights: of each source voxel in each kept one.
-    """
-
-    start: int
-    end: int
-    first: int
-    weights: Float32[np.ndarray, "kept source"]
+    @property
+    def is_identity(self) -> bool:
+        """Whether the voxels stay as they are, but for crop and pad."""
+        return self.length == self.resampled
 
     @property
     def sources(self) -> slice:
-        """The source voxels that have a weight, zero or not."""
-        return slice(self.first, self.first + self.weights.shape[1])
+        """The source voxels from the first to the last that has a weight."""
+        low, weight = self.samples()
+        last = int(low[-1]) + int(weight[-1] > 0)
+        return slice(int(low[0]), last + 1)
 
 
 def to_grid(volume: Volume, grid: Grid, *, hu_range: tuple[Number, Number]) -> Volume:
     """Clip, resample and crop or pad a volume to a grid, centered.
 
     Trilinear with half-pixel centers, clamped at the border, without anti-aliasing. The axes are
-    independent, so each is a pass of its own, in matrix products small enough for the cache; they
-    run in float32, which holds HU to 1e-3, and the result is rounded once.
+    independent, so each is a pass of its own, over one slice at a time, which the cache holds; they
+    run in float32, which holds HU to 1e-3, and the result is rounded once. The same bytes come out
+    on every machine (decision 0008).
 
     Args:
         volume: HU in stored orientation, axis-aligned.
@@ -128,7 +96,7 @@ def to_grid(volume: Volume, grid: Grid, *, hu_range: tuple[Number, Number]) -> V
     _resample_into(hu[tuple(inside)], volume.hu, plans, hu_range)
     index_map = np.diag([*(plan.ratio for plan in plans), 1.0])
     index_map[:3, 3] = [plan.index_offset for plan in plans]
-    return Volume(hu=hu, affine_ras=volume.affine_ras @ index_map)
+    return Volume(hu=hu, affine_ras=compose(volume.affine_ras, index_map))
 
 
 def content_box(volume: Volume, grid: Grid) -> Box:
@@ -215,25 +183,46 @@ def _resample_into(
     hu_range: tuple[Number, Number],
 ) -> None:
     slices, rows, columns = plans
-    blocks = slices.blocks(SLICES_A_BLOCK)
-    # Of thin slices only some have a weight; the others are not even looked at.
-    needed = [block.first + np.flatnonzero(block.weights.any(axis=0)) for block in blocks]
-    planes = _PlaneStack(hu, rows, columns, hu_range, max(map(len, needed)))
-    buffer = np.empty((SLICES_A_BLOCK, LINES_A_BLOCK * columns.kept), np.float32)
-    for block, sources in zip(blocks, needed, strict=True):
-        stack = planes.at(sources.tolist())
-        weights = block.weights[:, sources - block.first]
-        for start in range(0, rows.kept, LINES_A_BLOCK):
-            band = stack[:, start : start + LINES_A_BLOCK]
-            flat = band.reshape(len(sources), -1)
-            blended = np.matmul(weights, flat, out=buffer[: len(weights), : flat.shape[1]])
-            np.rint(blended, out=blended)
-            kept = out[block.start : block.end, start : start + LINES_A_BLOCK]
-            kept[...] = blended.reshape(kept.shape)
+    low, weight = slices.samples()
+    planes = _Planes(hu, rows, columns, hu_range)
+    # Thin slices are blended before, thick ones after: fewer planes to resample either way.
+    is_blended_first = len(np.union1d(low, low[weight > 0] + 1)) > slices.kept
+    make = planes.read if is_blended_first else planes.make
+    pair = planes.empty_pair(resampled=not is_blended_first)
+    held, stepped = [-1, -1], -1
+    step, blended = np.empty_like(pair)
+    kept = np.empty(out.shape[1:], np.float32)
+
+    def plane_at(index: int) -> Float32[np.ndarray, "row column"]:
+        # Neighbors have a place each, so that the upper one of now is there as the next lower.
+        place = index % 2
+        plane: Float32[np.ndarray, "row column"] = pair[place]
+        if held[place] != index:
+            make(index, plane)
+            held[place] = index
+        return plane
+
+    for target, index, share in zip(out, low.tolist(), weight, strict=True):
+        plane = plane_at(index)
+        if share:
+            if stepped != index:
+                np.subtract(plane_at(index + 1), plane, out=step)
+                stepped = index
+            np.multiply(step, share, out=blended)
+            plane = np.add(blended, plane, out=blended)
+        if is_blended_first:
+            planes.resample(plane, kept)
+            plane = kept
+        np.rint(plane, out=kept)
+        np.copyto(target, kept, casting="unsafe")
 
 
-class _PlaneStack:
-    """Slices resampled in their plane; those of the last block are kept."""
+class _Planes:
+    """Slices in float32, as they are or resampled in their plane, in buffers used again.
+
+    Only sums and products of single voxels are used, in one order: a matrix product would round
+    as the library likes that was made for the machine.
+    """
 
     def __init__(
         self,
@@ -241,39 +230,80 @@ class _PlaneStack:
         rows: AxisPlan,
         columns: AxisPlan,
         hu_range: tuple[Number, Number],
-        capacity: int,
     ) -> None:
-        self._rows = rows.blocks(LINES_A_BLOCK)
-        self._columns = columns.blocks(LINES_A_BLOCK)
         # Rows and columns that the crop cuts off are never read.
-        self._top, self._left = self._rows[0].first, self._columns[0].first
-        self._hu = hu[
-            :,
-            self._top : self._rows[-1].sources.stop,
-            self._left : self._columns[-1].sources.stop,
-        ]
+        self._hu = hu[:, rows.sources, columns.sources]
         self._hu_range = hu_range
-        self._source = np.empty(self._hu.shape[1:], np.float32)
-        self._tall = np.empty((rows.kept, self._hu.shape[2]), np.float32)
-        self._stack = np.empty((capacity, rows.kept, columns.kept), np.float32)
-        self._present: list[int] = []
+        self._rows, self._columns = rows, columns
+        height, width = self._hu.shape[1:]
+        self._source = np.empty((height, width), np.float32)
+        self._tall = np.empty((rows.kept, width), np.float32)
+        self._steps = np.zeros((rows.kept, width), np.float32)
+        low, weight = rows.samples()
+        self._row = low - rows.sources.start
+        self._row_weight = weight[:, None]
+        low, weight = columns.samples()
+        low -= columns.sources.start
+        rank = np.arange(columns.kept) - np.searchsorted(low, low)
+        # A blend for each source column, and others where it lies below several kept ones.
+        self._column_weight = np.zeros(width, np.float32)
+        self._column_weight[low[rank == 0]] = weight[rank == 0]
+        self._more, self._more_weight = low[rank > 0], weight[rank > 0]
+        self._blends = np.empty((rows.kept, width + len(self._more)), np.float32)
+        self._pick = low.copy()
+        self._pick[rank > 0] = width + np.arange(len(self._more))
 
-    def at(self, indices: list[int]) -> Float32[np.ndarray, "source row column"]:
-        # Slices are asked for in rising order: what is shared ends the old stack.
-        shared = [index for index in indices if index in self._present]
-        for place, index in enumerate(shared):
-            self._stack[place] = self._stack[self._present.index(index)]
-        for place in range(len(shared), len(indices)):
-            self._resample(indices[place], self._stack[place])
-        self._present = indices
-        return self._stack[: len(indices)]
+    def empty_pair(self, *, resampled: bool) -> Float32[np.ndarray, "2 row column"]:
+        """Give room for two planes, before or after they are resampled."""
+        shape = (self._rows.kept, self._columns.kept) if resampled else self._source.shape
+        return np.empty((2, *shape), np.float32)
 
-    def _resample(self, index: int, out: Float32[np.ndarray, "row column"]) -> None:
-        np.copyto(self._source, self._hu[index])
-        np.clip(self._source, *self._hu_range, out=self._source)
-        for block in self._rows:
-            lines = self._source[block.first - self._top : block.sources.stop - self._top]
-            np.matmul(block.weights, lines, out=self._tall[block.start : block.end])
-        for block in self._columns:
-            lines = self._tall[:, block.first - self._left : block.sources.stop - self._left]
-            np.matmul(lines, block.weights.T, out=out[:, block.start : block.end])
+    def read(self, index: int, out: Float32[np.ndarray, "row column"]) -> None:
+        """Give a slice as it is, clipped."""
+        np.copyto(out, self._hu[index])
+        np.clip(out, *self._hu_range, out=out)
+
+    def make(self, index: int, out: Float32[np.ndarray, "kept_row kept_column"]) -> None:
+        """Give a slice, clipped and resampled."""
+        self.read(index, self._source)
+        self.resample(self._source, out)
+
+    def resample(
+        self,
+        plane: Float32[np.ndarray, "row column"],
+        out: Float32[np.ndarray, "kept_row kept_column"],
+    ) -> None:
+        """Resample a plane, rows before columns."""
+        if not self._rows.is_identity:
+            plane = self._resample_rows(plane)
+        if self._columns.is_identity:
+            np.copyto(out, plane)
+        else:
+            self._resample_columns(plane, out)
+
+    def _resample_rows(
+        self, plane: Float32[np.ndarray, "row column"]
+    ) -> Float32[np.ndarray, "kept_row column"]:
+        # `clip` writes to `out` directly; below the last row there is none, and its weight is zero.
+        np.take(plane, self._row, axis=0, out=self._tall, mode="clip")
+        np.take(plane, self._row + 1, axis=0, out=self._steps, mode="clip")
+        np.subtract(self._steps, self._tall, out=self._steps)
+        np.multiply(self._steps, self._row_weight, out=self._steps)
+        return np.add(self._tall, self._steps, out=self._tall)
+
+    def _resample_columns(
+        self,
+        plane: Float32[np.ndarray, "kept_row column"],
+        out: Float32[np.ndarray, "kept_row kept_column"],
+    ) -> None:
+        # Blended in long runs of memory first, picked once after: picking columns is slow.
+        # The step from the last column goes to the next row; its weight is zero.
+        flat, steps = plane.reshape(-1), self._steps
+        np.subtract(flat[1:], flat[:-1], out=steps.reshape(-1)[:-1])
+        blends = self._blends[:, : plane.shape[1]]
+        np.multiply(steps, self._column_weight, out=blends)
+        np.add(blends, plane, out=blends)
+        if len(self._more):
+            more = np.take(steps, self._more, axis=1) * self._more_weight
+            np.add(more, np.take(plane, self._more, axis=1), out=self._blends[:, plane.shape[1] :])
+        np.take(self._blends, self._pick, axis=1, out=out, mode="clip")

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Float64, Shaped
 
+from ctprep.affines import compose, invert
 from ctprep.oblique import resample_linear
 from ctprep.store.attributes import VolumeAttributes
 
@@ -24,7 +25,7 @@ def to_original(
         Voxels on the source's grid, in its orientation, and its affine: index to RAS+ mm.
     """
     original_ras = np.array(attributes.original.affine_ras)
-    index_map = np.linalg.inv(np.array(attributes.affine_ras)) @ original_ras
+    index_map = compose(invert(np.array(attributes.affine_ras)), original_ras)
     inside = attributes.content or tuple((0, length) for length in voxels.shape)
     # Padding must not blend into the outermost voxels of the scan.
     scan = voxels[tuple(slice(begin, end) for begin, end in inside)]

@@ -7,6 +7,7 @@ from io import BufferedIOBase
 from typing import Any
 
 import pydicom
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -55,6 +56,10 @@ TAGS = (
 )
 KIND_TAGS = ("SOPClassUID", "Modality", *IMAGE_TYPES, "Rows", "Columns")
 """What is looked at where Modality names another than CT; the rest need not make sense."""
+PIXELS = ("PlanarConfiguration", "PixelData", "FloatPixelData", "DoubleFloatPixelData")
+HEADER_TAGS = [tag_for_keyword(keyword) or 0 for keyword in TAGS]
+PIXEL_TAGS = HEADER_TAGS + [tag_for_keyword(keyword) or 0 for keyword in PIXELS]
+"""What the parser keeps, by number: all elements, private ones too, would take twice the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +134,7 @@ def read_headers(file: SourceFile) -> tuple[Header, ...]:
         SourceError: an element cannot be understood (`bad-header`), or the archive is damaged.
     """
     with file.open() as stream:
-        dataset = read_dataset(stream, specific_tags=list(TAGS), stop_before_pixels=True)
+        dataset = read_dataset(stream, specific_tags=HEADER_TAGS, stop_before_pixels=True)
     return () if dataset is None else headers_of(file, dataset)
 
 

@@ -19,7 +19,7 @@ from pydicom.uid import (
 )
 
 from ctprep.sources.dicom_decoder import DecodeError, decode_compressed
-from ctprep.sources.dicom_header import Header, headers_of, read_dataset
+from ctprep.sources.dicom_header import PIXEL_TAGS, Header, headers_of, read_dataset
 from ctprep.sources.files import SourceFile
 from ctprep.sources.source import Found, changed_source
 from ctprep.store.errors import SourceError
@@ -57,7 +57,7 @@ def read_slices(found: Found) -> tuple[tuple[Header, ...], Stored, tuple[str, ..
     for number, file in enumerate(found.paths):
         content = file.read_bytes()
         hashes.append(sha256(content).hexdigest())
-        dataset = read_dataset(BytesIO(content))
+        dataset = read_dataset(BytesIO(content), specific_tags=PIXEL_TAGS)
         if dataset is None:
             raise changed_source()
         frames = {header.frame: header for header in headers_of(file, dataset)}
@@ -86,7 +86,7 @@ def decode_header(header: Header) -> Shaped[np.ndarray, "row column"]:
         SourceError: they cannot be decoded (`undecodable`).
     """
     content = header.file.read_bytes()
-    dataset = read_dataset(BytesIO(content))
+    dataset = read_dataset(BytesIO(content), specific_tags=PIXEL_TAGS)
     if dataset is None:
         raise _undecodable(header.file, "it has no pixels")
     return _decode(_decoder(dataset, content), header)

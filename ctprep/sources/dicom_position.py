@@ -1,5 +1,6 @@
 """Where DICOM slices lie: order, evenness, affine. The only place that knows LPS."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,7 +29,8 @@ def along_normal(header: Header) -> float:
     Source:
         DICOM PS3.3 C.7.6.2.1.1: the cross product of the row and column cosines.
     """
-    return float(np.dot(_normal(header), header.position_lps))
+    # Without the array library, which takes longer to start than three products.
+    return sum(n * p for n, p in zip(_normal(header), header.position_lps, strict=True))
 
 
 def position_fault(slices: Sequence[Header]) -> Fault | None:
@@ -95,7 +97,7 @@ def position_notes(slices: Sequence[Header]) -> tuple[str, ...]:
 
 def _tilt_fault(slices: Sequence[Header]) -> Fault | None:
     step = np.subtract(slices[-1].position_lps, slices[0].position_lps)
-    normal = _normal(slices[0])
+    normal = np.array(_normal(slices[0]))
     height = float(step @ normal)
     shift = float(np.linalg.norm(step - height * normal))
     if shift <= MAX_TILT_PIXELS * min(slices[0].spacing_mm):
@@ -107,7 +109,7 @@ def _tilt_fault(slices: Sequence[Header]) -> Fault | None:
 
 def _shift_fault(slices: Sequence[Header]) -> Fault | None:
     """Find slices off the straight line from the first to the last, within their plane."""
-    normal = _normal(slices[0])
+    normal = np.array(_normal(slices[0]))
     steps = np.subtract([header.position_lps for header in slices], slices[0].position_lps)
     shares = (steps @ normal) / (steps[-1] @ normal)
     # Shares are heights along the normal, so what is left lies in the plane.
@@ -168,7 +170,8 @@ def affine_ras(slices: Sequence[Header]) -> Float64[np.ndarray, "4 4"]:
     return affine
 
 
-def _normal(header: Header) -> Float64[np.ndarray, "3"]:
-    normal = np.cross(header.orientation[:3], header.orientation[3:])
-    unit: Float64[np.ndarray, "3"] = normal / np.linalg.norm(normal)
-    return unit
+def _normal(header: Header) -> tuple[float, float, float]:
+    (a, b, c), (d, e, f) = header.orientation[:3], header.orientation[3:]
+    normal = (b * f - c * e, c * d - a * f, a * e - b * d)
+    length = math.sqrt(sum(part * part for part in normal))
+    return normal[0] / length, normal[1] / length, normal[2] / length

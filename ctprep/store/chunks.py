@@ -1,6 +1,6 @@
 """Encode a volume to the chunks of its shard, and decode them into one array."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,7 +10,7 @@ from numcodecs import blosc
 from ctprep.store.attributes import Kind
 from ctprep.store.errors import StoreError
 from ctprep.store.jpeg import MEND_DATA, decode_gray, encode_gray
-from ctprep.store.layout import BLOSC, FILL_VALUE
+from ctprep.store.layout import BLOSC, DTYPE, FILL_VALUE
 
 _COMPRESSOR = blosc.Blosc(
     cname=BLOSC["cname"], clevel=BLOSC["clevel"], shuffle=blosc.BITSHUFFLE, blocksize=0
@@ -19,7 +19,7 @@ _COMPRESSOR = blosc.Blosc(
 
 def encode_chunks(
     voxels: Shaped[np.ndarray, "slice row column"], kind: Kind, slices: int, quality: int | None
-) -> list[bytes | None]:
+) -> Iterator[bytes | None]:
     """Encode a volume, a few slices at a time.
 
     Args:
@@ -28,24 +28,23 @@ def encode_chunks(
         slices: of a chunk; divides those of the volume.
         quality: of JPEG.
 
-    Returns:
+    Yields:
         The encoded chunks; None where every voxel is the fill value.
     """
     # A worker thread, as zarr uses one: on the main thread blosc would start threads of its own
     # and lay out its blocks in the order in which they finish.
     with ThreadPoolExecutor(1) as executor:
-        return list(
-            executor.map(
-                lambda begin: _encode(voxels[begin : begin + slices], kind, quality),
-                range(0, len(voxels), slices),
-            )
+        yield from executor.map(
+            lambda begin: _encode(voxels[begin : begin + slices], kind, quality),
+            range(0, len(voxels), slices),
         )
 
 
 def _encode(
     chunk: Shaped[np.ndarray, "slice row column"], kind: Kind, quality: int | None
 ) -> bytes | None:
-    if not (chunk != FILL_VALUE[kind]).any():
+    # By slice, since most often the first one tells.
+    if not any((plane != FILL_VALUE[kind]).any() for plane in chunk):
         return None
     if kind == "jpeg":
         return encode_gray(chunk.reshape(-1, chunk.shape[2]), quality or 0)
@@ -53,23 +52,26 @@ def _encode(
     return encoded
 
 
-def decode_chunks(
-    chunks: Sequence[bytes | None], kind: Kind, out: Shaped[np.ndarray, "slice row column"]
-) -> None:
-    """Decode a volume that has just been encoded.
+def decode_slices(
+    chunks: Sequence[bytes | memoryview | None], kind: Kind, shape: tuple[int, int, int]
+) -> Iterator[Shaped[np.ndarray, "row column"]]:
+    """Decode a volume that has just been encoded, a chunk at a time.
 
     Args:
-        chunks: as `encode_chunks` gives them.
+        chunks: all that `encode_chunks` gives.
         kind: of the store.
-        out: contiguous; it is filled.
+        shape: of the volume.
+
+    Yields:
+        Its slices, in order; each is overwritten later.
     """
-    slices = len(out) // len(chunks)
-    for number, chunk in enumerate(chunks):
-        part = out[number * slices : (number + 1) * slices]
+    part = np.empty((shape[0] // len(chunks), *shape[1:]), DTYPE[kind])
+    for chunk in chunks:
         if chunk is None:
             part.fill(FILL_VALUE[kind])
         else:
             decode_chunk(chunk, kind, part)
+        yield from part
 
 
 def decode_chunk(

@@ -1,10 +1,14 @@
 """A store in a folder of a file system."""
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
+
+import numpy as np
 
 from ctprep.store.commit import (
     PARTIAL,
@@ -59,9 +63,10 @@ class FolderPlace:
         """Tell whether a file is there."""
         return (self.path / key).is_file()
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str) -> memoryview:
         """Read a whole file."""
-        return (self.path / key).read_bytes()
+        with (self.path / key).open("rb") as file:
+            return _read_from(file, os.fstat(file.fileno()).st_size)
 
     def read_end(self, key: str, nbytes: int) -> tuple[bytes, int]:
         """Read the last bytes of a file, and tell how many it has."""
@@ -76,7 +81,7 @@ class FolderPlace:
         with (self.path / key).open("rb") as file:
             for begin, end in ranges:
                 file.seek(begin)
-                parts.append(file.read(end - begin))
+                parts.append(_read_from(file, end - begin))
         return parts
 
     def sizes(self, keys: Sequence[str]) -> list[int]:
@@ -168,3 +173,9 @@ def _size(path: Path) -> int | None:
     with suppress(FileNotFoundError, NotADirectoryError):
         return path.stat().st_size
     return None
+
+
+def _read_from(file: BufferedReader, nbytes: int) -> memoryview:
+    # Not `read`: numpy's memory lies in large pages where it is large, which takes half the time.
+    content = np.empty(nbytes, np.uint8).data
+    return content[: file.readinto(content)]

@@ -1,9 +1,10 @@
 """A shard: the encoded chunks of a volume one after the other, and an index at the end."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import google_crc32c
 import numpy as np
+from jaxtyping import UInt8
 
 from ctprep.store.errors import StoreError
 
@@ -14,11 +15,12 @@ CHECKSUM_BYTES = 4
 MEND = "the volume is damaged: make it again"
 
 
-def join_chunks(chunks: Sequence[bytes | None]) -> memoryview:
-    """Lay out encoded chunks as zarr does.
+def join_chunks(chunks: Iterable[bytes | None], *, room: int = 0) -> memoryview:
+    """Lay out encoded chunks as zarr does, each as soon as it comes.
 
     Args:
         chunks: in the order of their slices; None where all voxels are the fill value.
+        room: bytes to begin with; what is not used costs nothing, more is taken when needed.
 
     Returns:
         The bytes of the shard.
@@ -26,17 +28,33 @@ def join_chunks(chunks: Sequence[bytes | None]) -> memoryview:
     Source:
         Zarr v3 codec `sharding_indexed` 1.0, index at the end, codecs `bytes` and `crc32c`.
     """
-    index = np.full((len(chunks), 2), ABSENT, "<u8")
-    begin = 0
-    for number, chunk in enumerate(chunks):
-        if chunk is not None:
-            index[number] = begin, len(chunk)
-            begin += len(chunk)
-    encoded = index.tobytes()
-    checksum = google_crc32c.value(encoded).to_bytes(CHECKSUM_BYTES, "little")
-    parts = [*(chunk for chunk in chunks if chunk is not None), encoded, checksum]
-    # Not `b"".join`, whose result is not in large pages and takes thrice as long.
-    return np.concatenate([np.frombuffer(part, np.uint8) for part in parts]).data
+    # One array of large pages: chunks kept until they are joined lie in small ones, each of which
+    # the system has to clear.
+    shard = np.empty(room, np.uint8)
+    end = 0
+    index: list[tuple[int, int]] = []
+    for chunk in chunks:
+        if chunk is None:
+            index.append((ABSENT, ABSENT))
+        else:
+            index.append((end, len(chunk)))
+            shard, end = _appended(shard, end, chunk)
+    encoded = np.array(index, "<u8").tobytes()
+    crc = google_crc32c.value(encoded).to_bytes(CHECKSUM_BYTES, "little")
+    shard, end = _appended(shard, end, encoded + crc)
+    return shard[:end].data
+
+
+def _appended(
+    shard: UInt8[np.ndarray, " room"], end: int, part: bytes
+) -> tuple[UInt8[np.ndarray, " new_room"], int]:
+    needed = end + len(part)
+    if needed > len(shard):
+        larger = np.empty(max(needed, 2 * len(shard)), np.uint8)
+        larger[:end] = shard[:end]
+        shard = larger
+    shard[end:needed] = np.frombuffer(part, np.uint8)
+    return shard, needed
 
 
 Extent = tuple[int, int]

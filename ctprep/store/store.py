@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 from ctprep.store.attributes import Kind, StoreAttributes, VolumeAttributes
 from ctprep.store.catalog import CATALOG_MEND, read_catalog
 from ctprep.store.cataloging import write_catalog
-from ctprep.store.chunks import decode_chunks, encode_chunks
+from ctprep.store.chunks import decode_slices, encode_chunks
 from ctprep.store.documents import check_same, read_group, read_store_attributes, validated
 from ctprep.store.errors import StoreError, StoreMismatchError, located
 from ctprep.store.layout import (
@@ -33,10 +33,10 @@ from ctprep.store.layout import (
 )
 from ctprep.store.place import Place, Where, find_place
 from ctprep.store.reader import read_volume
-from ctprep.store.shard import checksum, join_chunks
+from ctprep.store.shard import checksum, join_chunks, split_chunks
 
-Describe = Callable[[Shaped[np.ndarray, "slice row column"], int], VolumeAttributes]
-"""Gives the attributes of a volume, from its voxels as decoded and the bytes of its shard."""
+Describe = Callable[[Iterator[Shaped[np.ndarray, "row column"]], int], VolumeAttributes]
+"""Gives the attributes of a volume, from its slices as decoded and the bytes of its shard."""
 
 REPLACED_WAIT_S = 0.02
 """How long a reader waits for a volume that is just being replaced."""
@@ -178,12 +178,13 @@ class VolumeStore:
                 self.attributes.grid,
                 self.attributes.quality,
             )
-            chunks = encode_chunks(voxels, kind, chunk_slices(grid.shape), quality)
+            slices = chunk_slices(grid.shape)
+            encoded = encode_chunks(voxels, kind, slices, quality)
+            shard = join_chunks(encoded, room=voxels.nbytes)
+            chunks = split_chunks(shard, grid.shape[0] // slices)
             checksums = [None if chunk is None else checksum(chunk) for chunk in chunks]
-            shard = join_chunks(chunks)
             if not isinstance(attributes, VolumeAttributes):
-                decoded = np.empty(grid.shape, DTYPE[kind])
-                decode_chunks(chunks, kind, decoded)
+                decoded = decode_slices(chunks, kind, grid.shape)
                 attributes = attributes(decoded, len(shard))
             _check_own(scan_id, attributes)
             array = array_document(kind, grid, quality, checksums)

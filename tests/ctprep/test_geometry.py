@@ -6,7 +6,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from ctprep.geometry import is_oblique, reorient, to_canonical, world_ras
+from ctprep.affines import map_points
+from ctprep.geometry import is_oblique, reorient, to_canonical
 from ctprep.store.attributes import PAD_HU
 from ctprep.store.errors import SourceError
 from ctprep.volume import Volume
@@ -30,7 +31,7 @@ def _volume(order: tuple[int, ...], signs: tuple[int, ...]) -> Volume:
 
 def _places(volume: Volume) -> dict[int, tuple[float, ...]]:
     index = np.argwhere(np.ones(volume.hu.shape, bool))
-    world = np.round(world_ras(volume.affine_ras, index.astype(np.float64)), 6) + 0.0
+    world = np.round(map_points(volume.affine_ras, index.astype(np.float64)), 6) + 0.0
     return dict(zip(volume.hu.ravel().tolist(), map(tuple, world.tolist()), strict=True))
 
 
@@ -69,7 +70,7 @@ def _ramp(angle: float) -> Volume:
     affine = np.eye(4)
     affine[:3, :3] = _turn(angle) @ np.array([[0, 0, -1.0], [0, -1.5, 0], [2.0, 0, 0]])
     index = np.argwhere(np.ones(shape, bool)).astype(np.float64)
-    height_mm = world_ras(affine, index)[:, 2].reshape(shape)
+    height_mm = map_points(affine, index)[:, 2].reshape(shape)
     return Volume(hu=np.rint(10 * height_mm).astype(np.int16), affine_ras=affine)
 
 
@@ -82,7 +83,7 @@ def test_oblique_scan_is_resampled_onto_the_axes() -> None:
     assert canonical.axis_codes == "SPL"
     assert not is_oblique(canonical)
     index = np.argwhere(canonical.hu != PAD_HU)
-    meant = 10 * world_ras(canonical.affine_ras, index.astype(np.float64))[:, 2]
+    meant = 10 * map_points(canonical.affine_ras, index.astype(np.float64))[:, 2]
     found = canonical.hu[tuple(index.T)]
     # Beyond the outermost voxel centers the interpolation holds its last value.
     inner = np.abs(found - meant) <= 1.0
@@ -91,7 +92,7 @@ def test_oblique_scan_is_resampled_onto_the_axes() -> None:
     corners = np.array(list(product(*((0, n - 1) for n in volume.hu.shape))), np.float64)
     inside = (
         np.linalg.inv(canonical.affine_ras)
-        @ np.c_[world_ras(volume.affine_ras, corners), np.ones(8)].T
+        @ np.c_[map_points(volume.affine_ras, corners), np.ones(8)].T
     )[:3].T
     assert (inside > -1e-6).all()
     assert (inside < np.array(canonical.hu.shape) - 1 + 1e-6).all()

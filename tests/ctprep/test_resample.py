@@ -1,5 +1,6 @@
 """Resampling gives what CT-CLIP gives, rounded once to whole HU."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +148,47 @@ def test_every_voxel_is_the_trilinear_mean(
     box = tuple(slice(first, end) for first, end in content_box(volume, grid))
     np.testing.assert_allclose(got[box], meant, rtol=0, atol=0.5 + 1e-3)
     assert np.count_nonzero(got == PAD_HU) >= got.size - meant.size
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing_mm", "digest"),
+    [
+        pytest.param(
+            (20, 70, 61),
+            (2.0, 0.7, 0.7),
+            "6fe240e0ce69e2dc8c6c66c0dbe7be2b44214eec96c998c502950f740e5bc850",
+            id="finer-slices-coarser-plane",
+        ),
+        pytest.param(
+            (20, 70, 61),
+            (2.0, 0.8, 0.9),
+            "2d993da7d26d7a5de671b64dfbddd69fae5bcb36fd56cf3fe188f368b0a5e21f",
+            id="finer-everywhere",
+        ),
+        pytest.param(
+            (90, 70, 61),
+            (0.6, 0.7, 0.7),
+            "2e30cab3825a705f9475bc95e6078a4f5ab08a831acc59bba9ac89240db18cde",
+            id="thin-slices-blended-first",
+        ),
+        pytest.param(
+            (20, 70, 61),
+            (1.5, 0.75, 0.7),
+            "b6d4396426ce4af1ca82b4ea0fedf8e7c92246a753afe6af4406a14cb3ae8f41",
+            id="axes-that-stay",
+        ),
+    ],
+)
+def test_bytes_are_the_same_on_every_machine(
+    shape: tuple[int, int, int], spacing_mm: tuple[float, float, float], digest: str
+) -> None:
+    """From whole numbers to a pinned digest; which memory order they came in does not matter."""
+    z, y, x = (np.arange(n, dtype=np.int64) for n in shape)
+    mixed = z[:, None, None] * 7919 + y[:, None] * 104729 + x * 1299709
+    hu = (mixed * mixed % 6007 - 1500).astype("<i2")
+    grid = Grid(name="t", spacing_mm=(1.5, 0.75, 0.75), shape=(24, 48, 56))
+    affine = np.diag([*spacing_mm, 1.0])
+
+    for laid in (hu, np.asfortranarray(hu), hu[::-1, ::-1, ::-1].copy()[::-1, ::-1, ::-1]):
+        got = to_grid(Volume(hu=laid, affine_ras=affine), grid, hu_range=(-1024, 3071)).hu
+        assert sha256(got.astype("<i2").tobytes()).hexdigest() == digest
