@@ -64,10 +64,11 @@ def ingest(
         Path | None, typer.Option(help="CSV with scan_id, patient_id, split and path.")
     ] = None,
     scan_ids: Annotated[
-        Literal["stem", "pseudonym"],
+        Literal["stem", "path", "pseudonym"],
         typer.Option(
-            help="Without --scans: stem names NIfTI and NPZ volumes by their file names, which may "
-            "hold a patient's name; pseudonym names all by a keyed hash. DICOM always is."
+            help="Without --scans: stem names NIfTI and NPZ volumes by their file names, path by "
+            "their folders, too, where many are called alike; both may hold a patient's name. "
+            "pseudonym names all by a keyed hash. DICOM always is."
         ),
     ] = "stem",
     key_file: Annotated[

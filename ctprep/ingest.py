@@ -61,8 +61,9 @@ def ingest(
         hu_range: HU kept, lowest and highest.
         scans: scan table; without it scans are named by file name or pseudonym. Its paths are
             relative to `source`, or to the table's folder where they exist there only.
-        scan_ids: without a table, `stem` names scans other than DICOM by their file names, which
-            may tell who the patient is; `pseudonym` names all by a keyed hash.
+        scan_ids: without a table, `stem` names scans other than DICOM by their file names, `path`
+            by their folders, too, and both may tell who the patient is; `pseudonym` names all by
+            a keyed hash.
         workers: processes; 1 stays in this one.
         tolerant: mend what can be mended, and say so.
         scheduler: address of a running dask cluster to use instead.

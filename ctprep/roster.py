@@ -15,7 +15,7 @@ from ctprep.store.columns import to_scan_id
 from ctprep.store.errors import SourceError, TableError
 from ctprep.store.tables import ScanRow, read_scans
 
-ScanIds = Literal["stem", "pseudonym"]
+ScanIds = Literal["stem", "path", "pseudonym"]
 """How scans other than DICOM are named without a scan table."""
 
 
@@ -36,15 +36,16 @@ class Roster:
     """Names scans by the scan table, or by pseudonyms where there is none.
 
     Without a table a DICOM series gets a keyed pseudonym, any other scan the slug of its file
-    name (pictures: of the folder's) or a keyed pseudonym of it, and the patient one of PatientID
-    or that name.
+    name (pictures: of the folder's), that of its path, or a keyed pseudonym of its path, and the
+    patient one of PatientID or that name.
 
     Args:
         source: folder, or file, of the scans.
         scans: scan table; its paths are relative to `source`, or to the table's own folder where
             they exist there only. None names by pseudonyms.
         key: key of the pseudonyms.
-        scan_ids: `stem` for the slug of the file name, `pseudonym` for none of it.
+        scan_ids: `stem` for the slug of the file name, `path` for that of the path below the
+            source, `pseudonym` for none of it.
         dataset: what names scans where there is no scan table, and tells more of them.
 
     Raises:
@@ -60,7 +61,7 @@ class Roster:
         scan_ids: ScanIds = "stem",
         dataset: Dataset | None = None,
     ) -> None:
-        self._by_stem = scan_ids == "stem"
+        self._scan_ids = scan_ids
         # Names and paths are relative to the folder, also where the source is a single file.
         self._root = real_path(source if is_folder(source) else source.parent)
         self._key = key
@@ -82,7 +83,8 @@ class Roster:
             raise SourceError(
                 f"scan id {identity.scan_id} is taken by {first}",
                 verdict="duplicate-scan-id",
-                mend="give each its own scan id in a scan table (--scans)",
+                mend="name scans by their paths (--scan-ids path), or give each its own scan id "
+                "in a scan table (--scans)",
                 where=found.name,
             )
         return identity
@@ -126,7 +128,7 @@ class Roster:
         return replace(identity, origin=origin_pseudonym(self._key, self._root / found.name))
 
     def _by_dataset(self, found: Found, scan_id: str, patient_id: str) -> Identity:
-        if self._by_stem:
+        if self._scan_ids != "pseudonym":
             return Identity(scan_id, patient_id)
         return Identity(
             scan_pseudonym(self._key, found.key), patient_pseudonym(self._key, patient_id)
@@ -153,16 +155,22 @@ class Roster:
         return None
 
     def _by_file_name(self, found: Found) -> Identity:
-        patient_id = patient_pseudonym(self._key, found.patient_key)
-        if not self._by_stem:
-            return Identity(scan_pseudonym(self._key, found.key), patient_id)
         # Single pictures have numbers for names; the stack has one.
         name = found.key if found.format == pictures.FORMAT else found.paths[0].basename
+        hidden = found.key
+        if self._scan_ids != "stem":
+            # Files of one name in many folders are many scans.
+            name = hidden = found.name
+        # Where nothing tells the patient, each scan has its own.
+        patient = hidden if found.patient_key == found.key else found.patient_key
+        patient_id = patient_pseudonym(self._key, patient)
+        if self._scan_ids == "pseudonym":
+            return Identity(scan_pseudonym(self._key, hidden), patient_id)
         try:
             return Identity(to_scan_id(name), patient_id)
         except TableError:
             # A name without a usable letter still deserves a volume.
-            return Identity(scan_pseudonym(self._key, found.key), patient_id)
+            return Identity(scan_pseudonym(self._key, hidden), patient_id)
 
 
 def _rows_by_place(root: Path, scans: Path) -> dict[Path, ScanRow]:
