@@ -19,6 +19,7 @@ from statistics import median
 import numpy as np
 import simplejpeg
 import zarr
+from results import cpu_s
 
 from ctprep.store.attributes import (
     GRIDS,
@@ -126,9 +127,9 @@ def measure(tasks: dict[str, Callable[[], object]], rounds: int) -> dict[str, Ti
         task()
     for _ in range(rounds):
         for name, task in tasks.items():
-            wall, cpu = time.perf_counter(), time.process_time()
+            wall, cpu = time.perf_counter(), cpu_s()
             task()
-            seconds[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+            seconds[name].append((time.perf_counter() - wall, cpu_s() - cpu))
     return seconds
 
 
