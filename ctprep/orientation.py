@@ -18,7 +18,8 @@ def directions(affine_ras: Float64[np.ndarray, "4 4"]) -> Float[np.ndarray, "wor
     Returns:
         Direction cosines, a column an array axis.
     """
-    columns = affine_ras[:3, :3]
+    # Squares of what is tiny are zero.
+    columns = affine_ras[:3, :3] / np.abs(affine_ras[:3, :3]).max(axis=0)
     unit: Float[np.ndarray, "world axis"] = columns / np.sqrt((columns**2).sum(axis=0))
     return unit
 

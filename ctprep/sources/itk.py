@@ -8,6 +8,7 @@ import numpy as np
 import SimpleITK
 from jaxtyping import Float64, Shaped
 
+from ctprep.sources.silence import silenced
 from ctprep.store.errors import SourceError
 
 ITK: Any = SimpleITK  # it ships no types
@@ -46,7 +47,8 @@ def read_image(path: Path) -> ItkImage:
         SourceError: `unreadable` or `gantry-tilt`.
     """
     try:
-        return ItkImage(ITK.ReadImage(str(path)))
+        with silenced():
+            return ItkImage(ITK.ReadImage(str(path)))
     except RuntimeError as error:
         raise _unreadable(str(error)) from error
 
@@ -63,7 +65,8 @@ def read_shape(path: Path) -> tuple[tuple[int, ...], int, int]:
     reader = ITK.ImageFileReader()
     reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
+        with silenced():
+            reader.ReadImageInformation()
         pixel = ITK.Image([1, 1], reader.GetPixelID())
     except RuntimeError as error:
         raise _unreadable(str(error)) from error
