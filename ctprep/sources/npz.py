@@ -92,10 +92,8 @@ def _header(file: SourceFile) -> tuple[tuple[int, ...], np.dtype]:
         ):
             version = npy.read_magic(member)
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            with warnings.catch_warnings():
-                # numpy has Python parse the header, and Python warns of odd literals by printing.
-                warnings.simplefilter("ignore", SyntaxWarning)
-                warnings.simplefilter("ignore", DeprecationWarning)
+            # numpy warns of old headers, and Python, which parses them, of odd ones.
+            with warnings.catch_warnings(action="ignore"):
                 shape, _, dtype = read(member)
             promised = member.tell() + math.prod(shape) * dtype.itemsize
             _check_size(archive.getinfo(member.name), file, promised)
@@ -123,7 +121,11 @@ def _check_size(info: zipfile.ZipInfo, file: SourceFile, promised: int) -> None:
 def _load(file: SourceFile) -> Shaped[np.ndarray, "slice row column"]:
     try:
         # Never unpickle: an object array would run code.
-        with _seekable(file) as stream, np.load(stream, allow_pickle=False) as archive:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            _seekable(file) as stream,
+            np.load(stream, allow_pickle=False) as archive,
+        ):
             voxels: Shaped[np.ndarray, "slice row column"] = archive[MEMBER]
     except (KeyError, *DAMAGES) as error:
         raise _damaged() from error

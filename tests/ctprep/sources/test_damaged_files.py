@@ -118,6 +118,7 @@ def test_an_empty_source_is_an_error(tmp_path: Path) -> None:
         ("scan.mha", b"BinaryData = True", b"BinaryData = \xef\xbb\xbfue"),
         ("scan.mha", b"DimSize = 20 18", b"DimSize = 20\xa018"),
         ("scan.npz", b"'descr': '<i2'", b"'descr': 1or 2"),
+        ("scan.npz", b"(16, 18, 20), }", b"(1L, 18, 20), }"),
     ],
 )
 def test_no_library_prints_what_it_thinks_of_a_header(
