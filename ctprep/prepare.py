@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from ctprep.compress import compress_store
 from ctprep.engine import Item
 from ctprep.ingest import ingest
+from ctprep.scratch import scratch_folder
 from ctprep.store.attributes import Grid, Window
 from ctprep.store.store import VolumeStore
 
@@ -55,8 +55,8 @@ def prepared(
     Raises:
         SourceError: there is no such source, or nothing in it.
     """
-    with TemporaryDirectory(prefix="ctprep-scans-") as folder:
-        hifi, jpeg = Path(folder, "hifi.zarr"), Path(folder, "jpeg.zarr")
+    with scratch_folder() as folder:
+        hifi, jpeg = folder / "hifi.zarr", folder / "jpeg.zarr"
         items = tuple(
             ingest(
                 source,

@@ -156,6 +156,9 @@ def _stored_values(
         header: of the slice.
         is_raw: whether they are the allocated bits as they were; most encodings hold values.
 
+    Raises:
+        DecodeError: it cannot be told which bits they are.
+
     Source:
         DICOM PS3.5, section 8.1.1.
     """
@@ -164,6 +167,9 @@ def _stored_values(
     below = -highest if pixels.dtype.kind == "i" else 0
     if (lowest == 0 or not is_raw) and pixels.min() >= below and pixels.max() < highest:
         return pixels
+    if lowest > 0 and not is_raw:
+        # Whether they are values or allocated bits is for no single slice to tell.
+        raise DecodeError(f"its values go beyond {header.bits_stored} bits, and HighBit is odd")
     to_top = np.left_shift(pixels, bits - 1 - header.high_bit)
     values: Shaped[np.ndarray, "row column"] = np.right_shift(to_top, bits - header.bits_stored)
     if lowest > 0 or header.padding is None:

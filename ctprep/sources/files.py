@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 
+from ctprep.scratch import scratch_folder
 from ctprep.sources.archives import Member, open_member
 from ctprep.sources.paths import real_path
 from ctprep.store.errors import SourceError
@@ -102,8 +102,8 @@ class SourceFile:
         if self.member is None and str(self.place).isprintable():
             yield self.place
             return
-        with TemporaryDirectory(prefix="ctprep-") as folder:
-            path = Path(folder) / f"file{PurePosixPath(self.name).suffix}"
+        with scratch_folder() as folder:
+            path = folder / f"file{PurePosixPath(self.name).suffix}"
             if self.member is None:
                 path.symlink_to(self.place)
             else:

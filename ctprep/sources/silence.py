@@ -3,9 +3,11 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 STREAMS = (1, 2)
 """Standard output and error of the process, which native code writes to past Python."""
+_LOCK = Lock()
 
 
 @contextmanager
@@ -14,14 +16,24 @@ def silenced() -> Iterator[None]:
 
     What other threads print meanwhile, such as a progress bar, is lost; they draw it anew.
     """
-    kept = [os.dup(stream) for stream in STREAMS]
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    # One at a time: a second thread would keep the silence of the first, and restore it for good.
+    with _LOCK:
+        kept = {stream: copy for stream in STREAMS if (copy := _copy(stream)) is not None}
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            for stream in kept:
+                os.dup2(nowhere, stream)
+            yield
+        finally:
+            for stream, copy in kept.items():
+                os.dup2(copy, stream)
+                os.close(copy)
+            os.close(nowhere)
+
+
+def _copy(stream: int) -> int | None:
     try:
-        for stream in STREAMS:
-            os.dup2(nowhere, stream)
-        yield
-    finally:
-        for stream, copy in zip(STREAMS, kept, strict=True):
-            os.dup2(copy, stream)
-            os.close(copy)
-        os.close(nowhere)
+        return os.dup(stream)
+    except OSError:
+        # The process was started with it closed.
+        return None

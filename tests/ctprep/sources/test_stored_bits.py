@@ -16,6 +16,7 @@ from pydicom.uid import (
 from ctprep.sources.discover import discover
 from ctprep.sources.read import read
 from ctprep.sources.source import Found, Refused
+from ctprep.store.errors import SourceError
 
 RESCALE = 1024
 
@@ -162,3 +163,20 @@ def test_a_contradiction_is_refused(tmp_path, tiny, stored, high) -> None:
 
     assert {o.verdict for o in outcomes if isinstance(o, Refused)} == {"bad-header"}
     assert not any(isinstance(o, Found) for o in outcomes)
+
+
+def test_compressed_values_that_may_be_shifted_are_refused(tmp_path, tiny) -> None:
+    """A codec may hold values or allocated bits; a dark slice fits either, so none is guessed."""
+    folder = tiny.dicom(tmp_path / "series")
+    for path in folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.HighBit, dataset.BitsStored = 15, 16
+        dataset.PixelData = (dataset.pixel_array.astype("<u2") << 4).tobytes()
+        dataset.compress(JPEGLSLossless)
+        dataset.BitsStored = 12
+        dataset.save_as(path)
+    (found,) = discover(folder)
+
+    with pytest.raises(SourceError) as caught:
+        read(found)
+    assert caught.value.verdict == "undecodable"
