@@ -284,7 +284,7 @@ def export_onnx(
         loaded = Predictor(model).model
         difference = export.export_onnx(loaded, out, batch_size=batch_size)
         export.write_description(loaded, out, label or CT_LITE_LABELS)
-        typer.echo(f"{out}: onnxruntime differs from torch by at most {difference:.1g}")
+        typer.echo(f"{out}: latents differ from torch's by at most {difference:.1g}")
 
 
 def main() -> None:

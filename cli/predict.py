@@ -49,7 +49,7 @@ def open_scans(source: str, wanted: Preprocessing, *, tolerant: bool) -> Iterato
         SourceError: there is no such source, or nothing in it.
         StoreError: it is a damaged store.
     """
-    path = Path(source)
+    path = Path(source).absolute()
     if source.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
         store = VolumeStore.open(source)
     elif (path / METADATA).is_file() and not (path.parent / METADATA).is_file():
@@ -144,8 +144,11 @@ def save_latents(predictor: Predictor, scans: Scans, out: Path, *, batch_size: i
             "there is no scan to embed", verdict="empty-source", mend="give a folder with scans"
         )
     names = np.array([scans.names[scan_id] for scan_id, _ in pairs])
-    with writing(out.name), out.open("wb") as file:
-        np.savez(file, names=names, latents=np.stack([latent for _, latent in pairs]))
+    partial = out.with_name(f".{out.name}.partial")
+    with writing(out.name):
+        with partial.open("wb") as file:
+            np.savez(file, names=names, latents=np.stack([latent for _, latent in pairs]))
+        partial.replace(out)
     typer.echo(f"{out}: {len(pairs)} scans, {pairs[0][1].size} numbers each")
     tell_refused(scans)
 

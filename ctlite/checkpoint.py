@@ -161,13 +161,13 @@ def _stage_state(stage: Stage) -> dict[str, Tensor]:
     return {
         name: tensor
         for name, tensor in stage.state_dict().items()
-        if not name.startswith(stage.frozen or ("\0",))
+        if not name.startswith(stage.frozen)
     }
 
 
 def _load_stage(stage: Stage, state: Mapping[str, Tensor]) -> None:
     own = stage.state_dict()
-    wanted = {name for name in own if not name.startswith(stage.frozen or ("\0",))}
+    wanted = {name for name in own if not name.startswith(stage.frozen)}
     if wanted != state.keys():
         differing = sorted(wanted ^ state.keys())
         raise CheckpointError(

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from ctprep.store.manifest import Prompts
 
 OPSET = 20
 TOLERANCE = 1e-3
-"""Of a latent's numbers, between torch and onnxruntime: they add in another order."""
+"""Distance of the latents of torch and onnxruntime, which add in another order."""
 INPUT, OUTPUT = "volume", "latent"
 
 
@@ -71,11 +72,12 @@ def export_onnx(model: CtClip, out: Path, *, batch_size: int = 1) -> float:
         batch_size: volumes that the file takes at once, fixed.
 
     Returns:
-        Greatest difference between the numbers of both latents.
+        Greatest distance of a latent from torch's.
 
     Raises:
         RecipeError: the libraries for it are not installed.
-        CheckpointError: onnxruntime computes something else; the files are removed.
+        CheckpointError: onnxruntime computes something else; nothing is written.
+        PlaceError: the files cannot be written.
     """
     try:
         import onnxruntime
@@ -87,30 +89,33 @@ def export_onnx(model: CtClip, out: Path, *, batch_size: int = 1) -> float:
         ) from error
     tower = ImageTower(model).eval()
     volume = _noise(model, batch_size)
-    with torch.no_grad(), _quiet():
-        wanted = tower(volume)
-        torch.onnx.export(
-            tower,
-            (volume,),
-            out,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=True,
-            verbose=False,
-        )
-    session: Any = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
-    (found,) = session.run([OUTPUT], {INPUT: volume.numpy()})
-    difference = float(np.abs(found - wanted.numpy()).max())
-    del session
-    if not difference <= TOLERANCE:
-        out.unlink()
-        out.with_name(f"{out.name}.data").unlink(missing_ok=True)
-        raise CheckpointError(
-            f"onnxruntime gives other latents than torch, by up to {difference:.2g}",
-            mend="try another version of onnxruntime or torch",
-        )
+    with writing(out.name), TemporaryDirectory(dir=out.absolute().parent, prefix=".onnx-") as near:
+        made = Path(near) / out.name
+        with torch.no_grad(), _quiet():
+            wanted = tower(volume)
+            torch.onnx.export(
+                tower,
+                (volume,),
+                made,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                opset_version=OPSET,
+                dynamo=True,
+                external_data=True,
+                verbose=False,
+            )
+        session: Any = onnxruntime.InferenceSession(made, providers=["CPUExecutionProvider"])
+        (found,) = session.run([OUTPUT], {INPUT: volume.numpy()})
+        difference = float(np.linalg.norm(found - wanted.numpy(), axis=1).max())
+        if not difference <= TOLERANCE:
+            raise CheckpointError(
+                f"onnxruntime gives other latents than torch, by up to {difference:.2g}",
+                mend="try another version of onnxruntime or torch",
+            )
+        # The weights first: an old file with new weights would be read as if nothing were wrong.
+        out.unlink(missing_ok=True)
+        for path in sorted(Path(near).iterdir(), reverse=True):
+            path.replace(out.with_name(path.name))
     return difference
 
 
@@ -152,7 +157,17 @@ def write_description(
         PlaceError: the file cannot be written.
     """
     directions = prompt_directions(model, model.tokenizer, labels, prompts)
+    wanted = model.config.preprocessing
+    stored = StoreAttributes.model_fields["orientation"].default
     description = {
+        "input": {
+            "name": INPUT,
+            "dtype": "uint8 gray levels" if wanted.hu_range is None else "int16 HU",
+            "axes": ["volume", "slice", "row", "column"],
+            "shape": wanted.grid.shape,
+            "orientation": stored,
+            "note": "as a store holds them; the model turns them to its own orientation",
+        },
         "preprocessing": model.config.preprocessing.model_dump(mode="json"),
         "prompts": prompts.model_dump(),
         "score": "dot product of the latent and a direction",

@@ -63,7 +63,7 @@ def estimate_memory(
         config: of the model that is trained.
         batch_size: volumes at once.
         keeps_maps: whether the attention maps of two encoders are held, as FAST does.
-        shares: processes among which trained parameters are divided.
+        shares: processes among which gradients and moments are divided.
 
     Returns:
         The estimate; activations are counted by a formula, and rough.
@@ -81,7 +81,8 @@ def estimate_memory(
         temporal = vision.temporal_depth * height * width * frames**2
         floats += 4 * vision.heads * (spatial + temporal)
     return MemoryEstimate(
-        parameters=held - trained + trained // shares,
+        # Whole on each process before they are divided.
+        parameters=held,
         gradients=trained // shares,
         optimizer=ADAM_MOMENTS * trained // shares,
         activations=batch_size * floats * FLOAT_BYTES,

@@ -41,10 +41,11 @@ def join(device: torch.device) -> None:
     Args:
         device: which this process computes on: gloo speaks for the CPU, NCCL for GPUs.
     """
+    if device.type == "cuda":
+        # What a checkpoint keeps of random numbers is of the current device.
+        torch.cuda.set_device(device)
     if world_size() == 1 or dist.is_initialized():
         return
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     # Not when a run ends: another may follow, and the store that they met by knows no second time.
     atexit.register(dist.destroy_process_group)

@@ -22,6 +22,14 @@ from ctprep.store.errors import RecipeError
 
 logger = logging.getLogger(__name__)
 
+HOW = tuple(
+    f"{key}:"
+    for key in (
+        *("out", "parallel", "tensorboard", "data.cache", "data.cache_gib"),
+        *("data.threads", "data.prefetch"),
+    )
+)
+"""Keys of a recipe that say where and how, and are no part of what a run computes."""
 PACKAGES = ("ct-lite", "torch", "transformers", "tokenizers", "safetensors", "numpy", "zarr")
 
 
@@ -64,12 +72,10 @@ class RunFolder:
         path.mkdir(parents=True, exist_ok=True)
         written = path / "recipe.toml"
         if written.is_file() and (list_checkpoints(run.checkpoints) or run.model.is_dir()):
-            # Where a run lies is no part of what it computes, nor is who holds which parameter.
-            same: dict[str, Any] = {
-                name: getattr(recipe, name) for name in ("out", "parallel", "tensorboard")
-            }
-            before = load_recipe(str(written)).model_copy(update=same)
-            differing = differing_keys(recipe, before)
+            before = load_recipe(str(written))
+            differing = [
+                line for line in differing_keys(recipe, before) if not line.startswith(HOW)
+            ]
             if differing:
                 raise RecipeError(
                     "the run folder holds another recipe; " + "; ".join(differing),
@@ -101,7 +107,9 @@ class RunFolder:
             # A killed run may leave half a line at the end.
             whole = [line for line in lines if line.endswith("\n")]
             kept = [line for line in whole if json.loads(line)["step"] <= step]
-            self.metrics.write_text("".join(kept), encoding="utf-8")
+            partial = self.path / f".{self.metrics.name}.partial"
+            partial.write_text("".join(kept), encoding="utf-8")
+            partial.replace(self.metrics)
 
     def log(self, metrics: Mapping[str, Any]) -> None:
         """Append the metrics of a step.

@@ -44,6 +44,8 @@ class Board:
             self._writer = self._open(self._folder, purge_step=step)
         for name, value in metrics.items():
             self._writer.add_scalar(name, value, step)
+        # A step that is saved is not done again, so that what is lost now would be lost.
+        self._writer.flush()
 
     def close(self) -> None:
         """Write what is still in memory."""

@@ -65,7 +65,7 @@ class StepReport:
     peak_gib: float
     """Most memory held so far."""
     tune_loss: float | None = None
-    """Mean over the tuning scans, at the steps that ask for it."""
+    """Mean over the full batches of tuning scans, at the steps that ask for it."""
 
     def metrics(self) -> dict[str, float | int]:
         """Name the values as `metrics.jsonl` does, with their units."""
@@ -155,6 +155,7 @@ class _Loop:
         self.recipe = recipe
         self.run = run
         self.device = device
+        _check_fits(stage, recipe, device)
         self.stage = stage.to(device)
         if recipe.compile:
             compile_blocks(stage)
@@ -164,16 +165,8 @@ class _Loop:
 
     def start(self) -> None:
         """Take up the last checkpoint, or look at the data for the first time."""
-        estimate = estimate_memory(
-            self.stage,
-            self.stage.model.config,
-            self.recipe.data.batch_size,
-            keeps_maps=self.stage.keeps_maps,
-            shares=ranks.world_size() if self.recipe.parallel == "fsdp" else 1,
-        )
-        logger.info("memory needed: %s", estimate)
-        check_memory(estimate, self.device)
         last = self.run.last_checkpoint()
+        _check_same(None if last is None else last.name)
         if last is None:
             with closing(self._batches()) as batches:
                 self.stage.prepare(batches)
@@ -213,7 +206,8 @@ class _Loop:
                     if not is_saved:
                         self.save()
                     raise KeyboardInterrupt(f"stopped after step {self.step}, which is saved")
-        if not self.run.model.is_dir():
+        # As the first rank sees it: it may have written the model before another one looks.
+        if not ranks.gather_values(self.run.model.is_dir())[0]:
             with self.average.applied():
                 self.run.save_model(self.stage.model, self.recipe)
 
@@ -299,6 +293,11 @@ class _Loop:
         self.stage.eval()
         with self.average.applied(), closing(self.tuning.epoch(0)) as batches:
             totals = [sum(self._losses(batch.to(self.device)).values()) for batch in batches]
+        if not totals:
+            raise CtError(
+                "no batch of tuning scans could be read",
+                mend="look at the tuning scans with `ctprep verify`, or set schedule.tune_steps=0",
+            )
         return math.fsum(float(ranks.mean(torch.as_tensor(each))) for each in totals) / len(totals)
 
     def _batches(self) -> Generator[Batch, None, None]:
@@ -306,6 +305,27 @@ class _Loop:
             with closing(self.loader.epoch(epoch)) as batches:
                 for batch in batches:
                     yield batch.to(self.device)
+
+
+def _check_fits(stage: Stage, recipe: Recipe, device: torch.device) -> None:
+    estimate = estimate_memory(
+        stage,
+        stage.model.config,
+        recipe.data.batch_size,
+        keeps_maps=stage.keeps_maps,
+        shares=ranks.world_size() if recipe.parallel == "fsdp" else 1,
+    )
+    logger.info("memory needed: %s", estimate)
+    check_memory(estimate, device)
+
+
+def _check_same(checkpoint: str | None) -> None:
+    found = ranks.gather_values(checkpoint)
+    if len(set(found)) > 1:
+        raise CtError(
+            f"the processes see different checkpoints in the run folder: {found}",
+            mend="give a run folder (--out) that all machines share",
+        )
 
 
 def _check_finite(losses: dict[str, float], scan_ids: list[str]) -> None:

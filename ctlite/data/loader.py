@@ -288,6 +288,9 @@ class Loader:
         return Batch(tuple(kept), lent.get("jpeg"), lent.get("hifi"), token_ids, mask)
 
     def _go_without(self, scan_id: str, error: Exception) -> None:
+        if scan_id in self.unreadable:
+            # In another epoch: it is one scan, and was told.
+            return
         if len(self.unreadable) >= self._quota:
             raise error
         self.unreadable.append(scan_id)

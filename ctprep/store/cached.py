@@ -17,8 +17,8 @@ from ctprep.store.shard import checksum
 
 SUFFIX, PARTIAL = ".cached", ".partial"
 LENGTH_BYTES, CHECKSUM_BYTES = 2, 4
-SPARE = 0.1
-"""Part of the budget that is freed at once, so that not every new file has one removed."""
+SPARE, STEP = 0.1, 0.02
+"""Parts of the budget: what is freed at once, and after how much that was written one looks."""
 
 
 class CachedPlace:
@@ -31,7 +31,8 @@ class CachedPlace:
     Args:
         bucket: the store.
         folder: on a local disk; made where missing. Any file of it may be removed at any time.
-        budget_bytes: what it may hold; beyond it what was read longest ago is removed.
+        budget_bytes: what it may hold, with all that is in it; near it what was read longest ago
+            is removed. Each process may be beyond it by a fiftieth for a moment.
 
     Raises:
         StoreError: the budget is not positive.
@@ -47,7 +48,7 @@ class CachedPlace:
         with writing(folder.name):
             folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._held = sum(size for _, size, _ in self._files())
+        self._written = 0
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         return getattr(self._bucket, name)
@@ -96,20 +97,23 @@ class CachedPlace:
                 Path(file.name).unlink(missing_ok=True)
                 raise
         with self._lock:
-            self._held += len(head) + len(content)
-            if self._held > self._budget:
+            self._written += len(head) + len(content)
+            if self._written >= STEP * self._budget:
+                self._written = 0
                 self._make_room()
 
     def _make_room(self) -> None:
-        # Looked at anew: files may have been replaced, or other processes have been here.
+        # All of the folder, which other stores and processes fill, too.
         files = sorted(self._files())
-        self._held = sum(size for _, size, _ in files)
+        held = sum(size for _, size, _ in files)
+        if held <= (1 - STEP) * self._budget:
+            return
         for _, size, path in files:
-            if self._held <= (1 - SPARE) * self._budget:
+            if held <= (1 - SPARE) * self._budget:
                 return
             with suppress(OSError):
                 path.unlink()
-            self._held -= size
+            held -= size
 
     def _files(self) -> Iterator[tuple[float, int, Path]]:
         """Yield when each file was read last, its bytes and its path."""

@@ -38,7 +38,8 @@ def test_stored_voxels_become_the_same_latents(
     predictor = Predictor(tmp_path / stage)
     ((_, (finding,)),) = predictor.predict(store, ["s3"], labels=["Emphysema"])
 
-    assert "differs from torch by at most" in done.stdout
+    assert "latents differ from torch's by at most" in done.stdout
+    assert described["input"]["orientation"] == store.attributes.orientation
     assert done.stderr == ""
     assert described["preprocessing"]["kind"] == store.attributes.kind
     for scan_id, latent in predictor.embed(store):

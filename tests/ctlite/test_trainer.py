@@ -72,6 +72,14 @@ def test_a_finished_run_is_left_alone(toy_recipe, tmp_path: Path) -> None:
         list(train(toy_recipe("clip", "schedule.steps=1", "optimizer.lr=0.1"), tmp_path))
 
 
+def test_where_and_how_a_run_is_computed_may_change(toy_recipe, tmp_path: Path) -> None:
+    """Threads, caches and the like are no part of what it computes."""
+    list(train(toy_recipe("clip", "schedule.steps=1"), tmp_path))
+    options = ["data.threads=1", "data.prefetch=1", f"data.cache={tmp_path}", "parallel=fsdp"]
+
+    assert list(train(toy_recipe("clip", "schedule.steps=1", *options), tmp_path)) == []
+
+
 def test_what_a_run_leaves(toy_recipe, tmp_path: Path) -> None:
     """Recipe, environment without a host, metrics with units, two checkpoints, a model."""
     recipe = toy_recipe(

@@ -211,6 +211,8 @@ def test_a_quota_goes_without_unreadable_volumes(
     np.testing.assert_array_equal(batches[1].gray[1].numpy(), store.read("s6"))
     assert loader.unreadable == ["s1", "s4"]
     assert "went without scan s1" in caplog.text
+    # In the next epoch they are the same two.
+    assert [batch.scan_ids for batch in loader.epoch(1)] == [batch.scan_ids for batch in batches]
     with pytest.raises(StoreError):
         list(Loader(SCANS, **options, drop_last=False, unreadable_quota=1).epoch(0))
 
