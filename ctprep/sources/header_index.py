@@ -24,7 +24,8 @@ class HeaderIndex:
     """
 
     def __init__(self) -> None:
-        self._connection = sqlite3.connect("", isolation_level=None)
+        # One thread uses it, and any may close it: a run that fails leaves it to the collector.
+        self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._connection.execute(f"PRAGMA cache_size = -{MOST_IN_MEMORY_KIB}")
         self._connection.execute("PRAGMA journal_mode = OFF")
         self._connection.execute(

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -219,3 +220,14 @@ def test_a_source_in_a_circle_is_absent(tmp_path: Path) -> None:
         check_places(tmp_path / "self", find_place(tmp_path / "hifi.zarr"))
 
     assert caught.value.verdict == "absent"
+
+
+def test_a_search_that_is_left_may_be_closed_by_another_thread(tmp_path: Path, tiny) -> None:
+    """As the collector of memory does after a run that failed."""
+    for name in ("a", "b"):
+        tiny.dicom(tmp_path / name)
+    search = discover(tmp_path)
+    next(search)
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(search.close).result()
