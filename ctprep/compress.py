@@ -90,22 +90,21 @@ def compress_store(
             "the store to read is the store to write", mend="give the JPEG store its own path"
         )
     source = VolumeStore.open(read, kind="hifi")
-    target = None
-    if not dry_run or written.exists():
-        target = VolumeStore.create(
-            written,
-            StoreAttributes(
-                kind="jpeg",
-                grid=source.attributes.grid,
-                orientation=source.attributes.orientation,
-                hu_range=source.attributes.hu_range,
-                window=window,
-                quality=quality,
-                encode_at=encode_at,
-                encoder=jpeg_encoder(),
-                versions=installed_versions(),
-            ),
-        )
+    open_target = VolumeStore.look if dry_run else VolumeStore.create
+    target = open_target(
+        written,
+        StoreAttributes(
+            kind="jpeg",
+            grid=source.attributes.grid,
+            orientation=source.attributes.orientation,
+            hu_range=source.attributes.hu_range,
+            window=window,
+            quality=quality,
+            encode_at=encode_at,
+            encoder=jpeg_encoder(),
+            versions=installed_versions(),
+        ),
+    )
     voxels = int(np.prod(source.attributes.grid.shape))
     peak_bytes = PROCESS_BYTES + PEAK_BYTES_A_VOXEL * voxels
     settings = CompressSettings(source, target, window, dry_run)

@@ -67,7 +67,9 @@ class Fingerprints:
 
     def _read(self) -> dict[str, tuple[str, str, str | None]]:
         known = {}
-        for line in self._path.read_text().splitlines() if self._path.is_file() else ():
+        for line in (
+            self._path.read_text(errors="replace").splitlines() if self._path.is_file() else ()
+        ):
             # A killed run may have left half a line, an earlier version a shorter one.
             with suppress(ValueError, TypeError):
                 scan_id, fingerprint, content, origin = json.loads(line)

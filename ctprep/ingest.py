@@ -1,6 +1,7 @@
 """Ingest: every scan of a source onto one grid, into a store; nothing is lost without a row."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
@@ -88,9 +89,8 @@ def ingest(
     known = load_dataset(dataset, metadata, tolerant=tolerant)
     roster = Roster(source, scans, key, scan_ids=scan_ids, dataset=known)
     hu_policy = hu_policy or ("auto" if known is None else known.manifest.hu.policy)
-    target = None
-    if not dry_run or place.exists():
-        target = VolumeStore.create(place, _store_attributes(grid, hu_range, native))
+    open_target = VolumeStore.look if dry_run else VolumeStore.create
+    target = open_target(place, _store_attributes(grid, hu_range, native))
     settings = Settings(target, grid, hu_policy, hu_range, tolerant, native, dry_run)
     work = partial(ingest_volume, settings=settings)
     plan = _Plan(source, roster, settings, Fingerprints(place), (scans, metadata))
@@ -203,11 +203,15 @@ class _Plan:
             # A refused one is looked at again by the next run, whatever it was made from.
             there = item.status in ("stored", "unchanged")
             if there and job and self._target:
-                made_from = self._target.read_attributes(job.scan_id).source_sha256
-                self.fingerprints.remember(
-                    job.scan_id, job.fingerprint, made_from, job.identity.origin
-                )
+                self._remember(job, self._target)
             yield item
+
+    def _remember(self, job: Job, target: VolumeStore) -> None:
+        # Where another run replaces it at this moment, its next run finds out by the files.
+        with suppress(StoreError):
+            made_from = target.read_attributes(job.scan_id).source_sha256
+            origin = job.identity.origin
+            self.fingerprints.remember(job.scan_id, job.fingerprint, made_from, origin)
 
     def _identified(self, entry: Found | Refused) -> Job | Item:
         if isinstance(entry, Refused):

@@ -24,6 +24,7 @@ REVISION = 1
 """Of reading, resampling and `--native-jpeg`. Raise it with any change after which the same files
 and options give other voxels or other attributes: each volume says by which it was made, and one of
 another is made again by the next run."""
+ABSENT = (FileNotFoundError, NotADirectoryError)
 NO_FACTS = TableFacts()
 Parameters = dict[str, str | int | float | bool | None]
 
@@ -163,7 +164,11 @@ def _is_there(there: VolumeAttributes, job: Job, settings: Settings) -> bool:
 def _attributes_there(store: VolumeStore, scan_id: str) -> VolumeAttributes | None:
     try:
         return store.read_attributes(scan_id)
-    except StoreError:
+    except StoreError as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and not isinstance(cause, ABSENT):
+            # A sound one may be there, which a passing fault keeps from being read.
+            raise
         # None is there, or a damaged one, which is as good as none: it will be replaced.
         return None
 

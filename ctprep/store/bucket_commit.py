@@ -148,10 +148,16 @@ def clean_objects(store: "ObjectStore", marker: str, ours: frozenset[str]) -> No
             elif key in ours:
                 leftovers.setdefault(name, []).append(meta)
     for name in leftovers.keys() - whole:
-        if not _has_young(leftovers[name]):
+        if not _has_young(leftovers[name]) and _is_as_seen(store, name, leftovers[name]):
             for meta in leftovers[name]:
                 with suppress(FileNotFoundError):
                     store.delete(meta["path"])
+
+
+def _is_as_seen(store: "ObjectStore", name: str, seen: "list[ObjectMeta]") -> bool:
+    # A writer that replaces an old volume has no marker for a while, and puts new objects then.
+    there = {meta["path"]: meta["e_tag"] for batch in store.list(f"{name}/") for meta in batch}
+    return there == {meta["path"]: meta["e_tag"] for meta in seen}
 
 
 def is_young(store: "ObjectStore", name: str, marker: str) -> bool:

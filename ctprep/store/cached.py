@@ -134,7 +134,10 @@ def _load(path: Path) -> tuple[str, memoryview] | None:
     content = content[CHECKSUM_BYTES:]
     if checksum(content).to_bytes(CHECKSUM_BYTES, "little") != known:
         return None
-    return bytes(tag).decode(), content
+    try:
+        return bytes(tag).decode("ascii"), content
+    except UnicodeDecodeError:
+        return None
 
 
 def cache_bucket(place: Place, folder: Path, budget_bytes: int) -> Place:

@@ -1,5 +1,6 @@
 """A store in a folder of a file system."""
 
+import errno
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -103,12 +104,18 @@ class FolderPlace:
     def survey(self) -> dict[str, Seen]:
         """Tell volumes by the inode, time and size of their metadata."""
         seen = {}
-        for entry in self.path.iterdir():
-            # One that goes in the meantime is not there.
-            with suppress(FileNotFoundError, NotADirectoryError):
-                stat = (entry / METADATA).stat()
+        with writing(self.name):
+            for entry in self.path.iterdir():
+                try:
+                    stat = (entry / METADATA).stat()
+                    nbytes = _size(entry / ARRAY / SHARD)
+                except OSError as error:
+                    # One that goes in the meantime is not there, nor is what links to itself.
+                    if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                        raise
+                    continue
                 state = f"{stat.st_ino}-{stat.st_mtime_ns}-{stat.st_size}"
-                seen[entry.name] = Seen(state, _size(entry / ARRAY / SHARD))
+                seen[entry.name] = Seen(state, nbytes)
         return seen
 
     def names(self) -> list[str]:

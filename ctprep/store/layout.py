@@ -112,7 +112,7 @@ def is_unaltered(data: bytes) -> bool | None:
         if attributes.pop(METADATA_CHECKSUM, None) is None:
             return None
         return group_document(attributes) == data
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return False
 
 

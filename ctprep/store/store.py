@@ -93,6 +93,27 @@ class VolumeStore:
         return store
 
     @classmethod
+    def look(cls, where: Where, attributes: StoreAttributes) -> "VolumeStore | None":
+        """Open what `create` would open, and write nothing.
+
+        Returns:
+            The store; None where `create` would make it.
+
+        Raises:
+            StoreError: as `create`.
+        """
+        place = find_place(where)
+        with located(place.name):
+            if not place.has(METADATA):
+                if place.exists():
+                    _check_free(place)
+                return None
+        store = cls.open(place)
+        with located(place.name):
+            check_same(store.attributes, attributes)
+        return store
+
+    @classmethod
     def open(cls, where: Where, *, kind: Kind | None = None) -> "VolumeStore":
         """Open a store.
 

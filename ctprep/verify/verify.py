@@ -148,8 +148,10 @@ def _leftover(leftover: Leftover) -> Finding:
 
 
 def _strays(store: VolumeStore) -> Iterator[Finding]:
+    # Names before volumes: one that comes in between is a volume, and nothing else.
+    names = set(store.place.names())
     known = {METADATA, CATALOG, PARTIAL, *store.scan_ids()}
-    for name in sorted(set(store.place.names()) - known):
+    for name in sorted(names - known):
         keys = store.place.below(name)
         if all(key.endswith("/") for key in keys):
             yield Finding(None, "empty", name, "remove the empty folder")
@@ -177,6 +179,8 @@ def _repaired(findings: Iterator[Finding], repairs: Repairs, workers: int) -> It
         else:
             yield mended
     for item in repairs.restore(tuple(lost), workers):
+        if item.name not in lost:
+            continue  # the catalog's own rows, which it is told of below
         finding = lost.pop(item.name)
         if item.status == "refused":
             finding = replace(finding, mend=item.mend, mended=_and(finding, f"but {item.what}"))

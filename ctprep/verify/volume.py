@@ -140,7 +140,7 @@ def _content(place: Place, key: str) -> bytes | str:
 def _layout(document: bytes) -> ArrayLayout | None:
     try:
         return parse_array(json.loads(document))
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return None
 
 

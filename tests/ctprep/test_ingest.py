@@ -394,3 +394,12 @@ def test_a_wrong_column_is_an_error_before_anything_is_read(run, source, tmp_pat
     with pytest.raises(TableError, match="scan_id"):
         run(source, tmp_path / "hifi.zarr", scans=tmp_path / "scans.csv")
     assert not (tmp_path / "hifi.zarr").exists()
+
+
+def test_a_dry_run_makes_no_store_of_an_empty_folder(run, source, tmp_path) -> None:
+    """It writes nothing at all, and says what would be stored."""
+    (tmp_path / "hifi.zarr").mkdir()
+    items = run(source, tmp_path / "hifi.zarr", dry_run=True)
+
+    assert statuses(items) == ["planned"] * 3
+    assert list((tmp_path / "hifi.zarr").iterdir()) == []

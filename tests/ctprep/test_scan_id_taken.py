@@ -1,5 +1,6 @@
 """A file name may be that of two scans: neither replaces the other without a word."""
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from ctprep.engine import Item
 from ctprep.fingerprints import Fingerprints
 from ctprep.ingest import ingest
+from ctprep.store.folder import FolderPlace
 from ctprep.store.store import VolumeStore
 
 KEY = b"0123456789abcdef"
@@ -121,3 +123,26 @@ def test_two_runs_keep_what_the_other_has_noted(tmp_path) -> None:
     assert later.came_from("scan-1", "o-1", ["aa"])
     assert later.came_from("scan-2", "o-2", ["bb"])
     assert not later.came_from("scan-2", "o-1", ["bb"])
+
+
+def test_a_volume_that_cannot_be_read_now_is_not_replaced(
+    run, tmp_path, tiny, tiny_grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A passing fault of the disk says nothing of what is there."""
+    tiny.nifti(tmp_path / "one/scan1.nii.gz", 1)
+    run("one")
+    before = content(tmp_path)
+    read = FolderPlace.read
+
+    def fail(place: FolderPlace, key: str) -> memoryview:
+        if key == "scan1/zarr.json":
+            raise OSError(errno.EIO, "Input/output error")
+        return read(place, key)
+
+    tiny.nifti(tmp_path / "one/scan1.nii.gz", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderPlace, "read", fail)
+        items = list(ingest(tmp_path / "one", tmp_path / "hifi.zarr", grid=tiny_grid, key=KEY))
+
+    assert items[0].status == "refused"
+    assert content(tmp_path) == before

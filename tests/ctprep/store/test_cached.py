@@ -73,7 +73,8 @@ def test_a_damaged_file_is_as_good_as_none(
     place.read("a")
     (path,) = kept(tmp_path)
     data = path.read_bytes()
-    for damaged in (data[:length], data[:-1] + bytes([data[-1] ^ 1])):
+    tag = data[:3] + b"\xff" + data[4:]
+    for damaged in (data[:length], data[:-1] + bytes([data[-1] ^ 1]), tag):
         path.write_bytes(damaged)
         assert bytes(place.read("a")) == b"voxels and voxels"
         assert path.read_bytes() == data

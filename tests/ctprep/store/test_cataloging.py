@@ -177,3 +177,12 @@ def test_a_run_refuses_what_its_catalog_leaves_out(tmp_path: Path, tiny) -> None
     told = CliRunner().invoke(app, runs[hifi])
     assert told.exit_code == 3
     assert "refused hifi.zarr/lost: damaged-volume" in told.stdout
+
+
+def test_a_link_to_itself_is_no_volume(make_small_store: Callable[..., VolumeStore]) -> None:
+    """It is a stray, which ends nothing."""
+    store = make_small_store("hifi", "a")
+    (store.path / "loop").symlink_to("loop")
+
+    assert not store.write_catalog()
+    assert listed(store) == ["a"]

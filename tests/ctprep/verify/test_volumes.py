@@ -229,3 +229,12 @@ def test_the_command_tells_and_exits_with_3(place) -> None:
     assert mended.exit_code == 0
     assert "made again" in mended.output
     assert call(str(place / "absent.zarr")).exit_code == 1
+
+
+def test_metadata_too_deep_to_read_are_told(place) -> None:
+    """Of brackets alone, which a parser gives up on."""
+    (place / "hifi.zarr/scan-1/zarr.json").write_text("[" * 100_000)
+    (place / "hifi.zarr/scan-2/0/zarr.json").write_text("[" * 100_000)
+
+    found = verdicts(verify_store(place / "hifi.zarr"))
+    assert (found["scan-1"], found["scan-2"]) == ("altered", "altered")
