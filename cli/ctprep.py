@@ -21,6 +21,7 @@ from cli.options import (
     default_workers,
     start_logging,
 )
+from cli.split import split
 from cli.verify import verify
 
 app = typer.Typer(
@@ -264,6 +265,7 @@ def phantom(
             typer.echo(f"wrote {count} scans of {patients} patients to {out}")
 
 
+app.command()(split)
 app.command()(inspect)
 app.command()(preview)
 app.command()(export)

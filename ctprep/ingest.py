@@ -187,7 +187,7 @@ class _Plan:
             yield from self._settled([self._identified(entry) for entry in entries])
         for row in self._roster.absent():
             yield refused(
-                row.path,
+                row.path or row.scan_id,
                 SourceError(
                     "the table lists it, but no scan was found there",
                     verdict="listed-but-absent",

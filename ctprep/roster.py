@@ -176,6 +176,12 @@ class Roster:
 def _rows_by_place(root: Path, scans: Path) -> dict[Path, ScanRow]:
     rows: dict[Path, ScanRow] = {}
     for row in read_scans(scans):
+        if row.path is None:
+            raise TableError(
+                f"scan {row.scan_id!r} has no path",
+                mend="say where it lies, relative to the source, in the column `path`",
+                where=scans.name,
+            )
         place, beside_table = real_path(root / row.path), real_path(scans.parent / row.path)
         if not leads_somewhere(place) and leads_somewhere(beside_table):
             place = beside_table

@@ -44,13 +44,15 @@ class PhantomScan:
     """One scan of the corpus, before it is rendered.
 
     Args:
-        row: its row in the scan table; the path is relative to the folder `scans`.
+        row: its row in the scan table.
+        path: as in the row, relative to the folder `scans`.
         index: number of the patient.
         kernel: reconstruction kernel.
         number: 0 for the first scan of a patient, 1 for the second.
     """
 
     row: ScanRow
+    path: str
     index: int
     kernel: Kernel
     number: int
@@ -80,7 +82,7 @@ def plan_corpus(patients: int, seed: int) -> list[PhantomScan]:
                 path=path,
                 format=form,
             )
-            planned.append(PhantomScan(row, index, kernel, number))
+            planned.append(PhantomScan(row, path, index, kernel, number))
     return planned
 
 
@@ -157,7 +159,7 @@ def write_scan(scans: Path, scan: PhantomScan, *, seed: int, size: Size) -> str:
     """
     patient = draw_patient(seed, scan.index)
     spacing, shape = choose_grid(patient, size)
-    path = scans / scan.row.path
+    path = scans / scan.path
     if scan.row.format == "npz":
         hu = _render_fine(patient, scan)
         write_npz(path, hu[::-1])

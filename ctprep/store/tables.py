@@ -54,14 +54,17 @@ class ScanRow(Attributes):
     scan_id: str = Field(pattern=SCAN_ID_PATTERN)
     patient_id: str = Field(min_length=1)
     split: Literal["train", "tune", "test"]
-    path: str = Field(min_length=1)
-    """File or DICOM series folder, relative to the source folder, with forward slashes."""
+    path: str | None = Field(default=None, min_length=1)
+    """File or DICOM series folder, relative to the source folder, with forward slashes. Ingest
+    needs it; scans that are in a store do without."""
     study_id: str | None = None
     format: str | None = None
 
     @field_validator("path")
     @classmethod
-    def _stays_inside(cls, path: str) -> str:
+    def _stays_inside(cls, path: str | None) -> str | None:
+        if path is None:
+            return path
         posix, windows = PurePosixPath(path), PureWindowsPath(path)
         if posix.is_absolute() or windows.drive or windows.root or ".." in windows.parts:
             raise ValueError("leaves the source folder")
@@ -112,7 +115,7 @@ def read_scans(path: Path) -> list[ScanRow]:
     """
     with located(path.name):
         table = read_text_table(path)
-        required, optional = ("scan_id", "patient_id", "split", "path"), ("study_id", "format")
+        required, optional = ("scan_id", "patient_id", "split"), ("path", "study_id", "format")
         check_columns(table.column_names, required=required, optional=optional)
         columns = {name: text_column(table, name) for name in table.column_names}
         rows: list[ScanRow] = []
@@ -152,7 +155,7 @@ def _check_scans(rows: Sequence[ScanRow]) -> None:
                 f"the patient of scan {row.scan_id!r} is in {split_of[row.patient_id]!r} "
                 f"and in {row.split!r}"
             )
-        if scan_at.setdefault(row.path, row.scan_id) != row.scan_id:
+        if row.path is not None and scan_at.setdefault(row.path, row.scan_id) != row.scan_id:
             faults.append(f"scans {scan_at[row.path]!r} and {row.scan_id!r} have the same path")
     check_faults(faults, mend="split by patient, and give each scan its own file or folder")
 
@@ -170,7 +173,7 @@ def write_scans(path: Path, rows: Iterable[ScanRow]) -> None:
         path,
         ("scan_id", "patient_id", "split", "path", "study_id", "format"),
         (
-            (r.scan_id, r.patient_id, r.split, r.path, r.study_id or "", r.format or "")
+            (r.scan_id, r.patient_id, r.split, r.path or "", r.study_id or "", r.format or "")
             for r in rows
         ),
     )

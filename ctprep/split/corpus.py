@@ -1,0 +1,226 @@
+"""A store, and the tables beside it, to a scan table with splits."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ctprep.reports.filter import join_text
+from ctprep.split.draw import SIDES, Positives, Side, Sizes, draw_sides
+from ctprep.split.groups import group_scans
+from ctprep.store.errors import TableError, located
+from ctprep.store.manifest import load_manifest
+from ctprep.store.place import Where
+from ctprep.store.store import VolumeStore
+from ctprep.store.tables import (
+    LabelTable,
+    ScanRow,
+    read_raw_reports,
+    read_scans,
+    write_scans,
+)
+
+
+@dataclass(frozen=True)
+class SideCount:
+    """What a side got."""
+
+    side: Side
+    patients: int
+    scans: int
+    positives: dict[str, int] = field(default_factory=dict)
+    """Scans that have a label, where there are labels."""
+
+
+@dataclass(frozen=True)
+class CorpusSplit:
+    """A split of a store."""
+
+    rows: tuple[ScanRow, ...]
+    """Of the scans that are used, sorted by scan id; without paths."""
+    counts: tuple[SideCount, ...]
+    bound: int
+    """Patients who stay with another, since their reports are equal."""
+    templates: int
+    """Texts that bind none, since too many patients have them."""
+    unlabeled: int
+    """Scans that the label table does not have."""
+    unreported: int
+    """Scans without a report."""
+
+
+def split_corpus(
+    store: Where,
+    sizes: Sizes,
+    *,
+    seed: int = 0,
+    labels: LabelTable | None = None,
+    reports: Path | None = None,
+    test_pattern: str | None = None,
+) -> CorpusSplit:
+    """Split the scans of a store by patient.
+
+    Args:
+        store: whose catalog names scans and patients.
+        sizes: of the sides.
+        seed: of the draw.
+        labels: to have each label as frequent on every side.
+        reports: as delivered; patients with equal ones stay together (`group_scans`).
+        test_pattern: regular expression; scans whose ids it matches are the test side.
+
+    Returns:
+        The split.
+
+    Raises:
+        StoreError: there is no store, or it has no catalog.
+        TableError: the sizes cannot be met, the tables have none of the store's scans, or the
+            pattern matches none.
+    """
+    opened = VolumeStore.open(store)
+    catalog = opened.catalog()
+    pairs = zip(
+        catalog.column("scan_id").to_pylist(), catalog.column("patient_id").to_pylist(), strict=True
+    )
+    patient_of: dict[str, str] = dict(pairs)
+    texts = {} if reports is None else _texts(reports, patient_of)
+    with located(opened.name):
+        grouping = group_scans(patient_of, texts)
+        positives = {} if labels is None else _positives(labels, patient_of)
+        sides = draw_sides(
+            grouping.groups,
+            sizes,
+            seed=seed,
+            fixed=None if test_pattern is None else _matching(test_pattern, patient_of),
+            positives=positives,
+        )
+    rows = tuple(
+        ScanRow(scan_id=scan_id, patient_id=patient_of[scan_id], split=side)
+        for scan_id, side in sorted(sides.items())
+        if side != "unused"
+    )
+    return CorpusSplit(
+        rows=rows,
+        counts=_count(sides, patient_of, positives, () if labels is None else labels.names),
+        bound=grouping.bound,
+        templates=grouping.templates,
+        unlabeled=0 if labels is None else len(patient_of.keys() - positives.keys()),
+        unreported=0 if reports is None else len(patient_of.keys() - texts.keys()),
+    )
+
+
+def paper_sizes(dataset: str) -> Sizes:
+    """Take the numbers of patients that the CT-Lite paper sampled.
+
+    Args:
+        dataset: name of a manifest, such as `ct_rate` or `nidch`.
+
+    Returns:
+        Sizes without a tuning side, since the paper names none.
+
+    Raises:
+        TableError: no such data set, or the paper does not tell.
+
+    Source:
+        CT-Lite, section IV-B; the scans are not listed there.
+    """
+    told = {split.used_as: split.patients for split in load_manifest(dataset).splits}
+    train, test = told.get("train"), told.get("test")
+    if train is None or test is None:
+        raise TableError(
+            "the paper tells no patients of its training and test sides",
+            mend="give sizes by --train, --tune and --test",
+            where=dataset,
+        )
+    return Sizes(train=train, tune=0, test=test)
+
+
+def write_split(path: Path, split: CorpusSplit) -> bool:
+    """Write the scan table, unless it is there.
+
+    Args:
+        path: CSV to write.
+        split: its rows.
+
+    Returns:
+        False where an equal table was there.
+
+    Raises:
+        TableError: another table is there: models may have been trained on its split.
+    """
+    if path.exists():
+        if read_scans(path) == list(split.rows):
+            return False
+        raise TableError(
+            "another split is there already, and models may have been trained on it",
+            mend="give another file, or remove it",
+            where=path.name,
+        )
+    write_scans(path, split.rows)
+    return True
+
+
+def _texts(path: Path, patient_of: Mapping[str, str]) -> dict[str, str]:
+    found = {
+        report.scan_id: text
+        for report in read_raw_reports(path)
+        if report.scan_id in patient_of and (text := join_text(report))
+    }
+    _check_overlap(len(found), "a report", path.name)
+    return found
+
+
+def _positives(labels: LabelTable, patient_of: Mapping[str, str]) -> Positives:
+    # A missing label asks for nothing.
+    present = np.nan_to_num(labels.values)
+    found = {
+        scan_id: row
+        for scan_id, row in zip(labels.scan_ids, present, strict=True)
+        if scan_id in patient_of
+    }
+    _check_overlap(len(found), "labels", "the label table")
+    return found
+
+
+def _check_overlap(found: int, what: str, where: str) -> None:
+    if not found:
+        raise TableError(
+            f"no scan of the store has {what}",
+            mend="check that the scan ids of table and store agree",
+            where=where,
+        )
+
+
+def _matching(pattern: str, patient_of: Mapping[str, str]) -> dict[str, Side]:
+    try:
+        found: dict[str, Side] = {
+            scan_id: "test" for scan_id in patient_of if re.search(pattern, scan_id)
+        }
+    except re.error as error:
+        raise TableError(
+            f"{pattern!r} is no regular expression: {error}", mend="correct it"
+        ) from error
+    if not found:
+        raise TableError(
+            f"no scan id matches {pattern!r}, such as {min(patient_of, default='none')}",
+            mend="correct the pattern; ids are in lower case",
+        )
+    return found
+
+
+def _count(
+    sides: Mapping[str, Side],
+    patient_of: Mapping[str, str],
+    positives: Positives,
+    names: tuple[str, ...],
+) -> tuple[SideCount, ...]:
+    counts = []
+    for side in SIDES:
+        inside = [scan_id for scan_id, own in sides.items() if own == side]
+        rows = [positives[scan_id] for scan_id in inside if scan_id in positives]
+        sums = np.sum(rows, axis=0).astype(int).tolist() if rows else [0] * len(names)
+        patients = len({patient_of[scan_id] for scan_id in inside})
+        told = dict(zip(names, sums, strict=True))
+        counts.append(SideCount(side, patients, len(inside), told))
+    return tuple(counts)
