@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -104,6 +104,36 @@ def convert_teacher(
             checkpoint, grid=load_grid(grid), tokenizer=tokenizer or CXR_BERT, hu_range=hu_range
         )
         show_conversion(teacher, out, dry_run=dry_run, as_json=as_json)
+
+
+@app.command()
+def factorize(
+    model: Annotated[
+        Path, typer.Argument(help="Run or model folder whose projection is a dense one.")
+    ],
+    out: Annotated[Path, typer.Argument(help="Model folder to write, or to finish.")],
+    rank: Annotated[int, typer.Option(min=1, help="Of the SFP; the paper's is 6.")] = 6,
+    method: Annotated[
+        Literal["svd", "whole-block"],
+        typer.Option(help="svd of every slice, the nearest; or the paper's literal reading."),
+    ] = "svd",
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Give a model an SFP in place of its dense projection, in little memory.
+
+    Training's stage sfp does the same by itself, in memory; a folder made here it takes as it is.
+
+    Example: ctlite factorize runs/fast models/fast-rank6 --rank 6
+    """
+    start_logging(verbose)
+    with mendable():
+        from cli.factorize import show_factorization
+        from ctlite.factorize_model import Factorization
+
+        work = Factorization(model, out, rank, method)
+        show_factorization(work, out, dry_run=dry_run, as_json=as_json)
 
 
 @app.command("eval")

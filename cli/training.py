@@ -34,6 +34,7 @@ def show_plan(recipe: Recipe, *, as_json: bool) -> None:
     )
     rows = [
         {
+            "name": group["name"],
             "parameters": sum(parameter.numel() for parameter in group["params"]),
             "lr": group["lr"],
             "weight_decay": group["weight_decay"],
@@ -47,7 +48,7 @@ def show_plan(recipe: Recipe, *, as_json: bool) -> None:
     typer.echo(to_toml(recipe))
     for row in rows:
         typer.echo(
-            f"group of {row['parameters']:,} parameters: lr {row['lr']:g}, "
+            f"group {row['name']}, {row['parameters']:,} parameters: lr {row['lr']:g}, "
             f"weight decay {row['weight_decay']:g}"
         )
     typer.echo(f"memory: {estimate}")

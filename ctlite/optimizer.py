@@ -1,7 +1,7 @@
 """AdamW over parameter groups, and the cosine schedule that all of them follow."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -19,8 +19,7 @@ def parameter_groups(
     *,
     lr: float,
     weight_decay: float,
-    fast_prefix: str | None = None,
-    fast_factor: float = 1.0,
+    faster: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
     """Sort trainable parameters into groups of one learning rate and decay.
 
@@ -28,31 +27,33 @@ def parameter_groups(
         named: parameters with their names; those without gradient are left out.
         lr: base learning rate.
         weight_decay: of matrices; norms, biases, scales, t', b and the temperature have none.
-        fast_prefix: names that begin so learn faster: the cores of an SFP.
-        fast_factor: by how much.
+        faster: by how much parameters learn faster, by their name or that of their module: the
+            cores of an SFP.
 
     Returns:
-        Groups for `torch.optim`, none empty, in a fixed order. AdamW's decay is lr times
-        `weight_decay`, so that of the fast group grows by the same factor.
+        Groups for `torch.optim`, none empty, in a fixed order, named `base` or by the last part of
+        that name. AdamW's decay is lr times `weight_decay`, so that of a faster group grows by
+        the same factor.
 
     Source:
         CT-Lite (19) for the factor.
     """
-    groups: dict[tuple[bool, bool, bool], list[nn.Parameter]] = {}
+    factors = {} if faster is None else faster
+    groups: dict[tuple[str, bool, bool], list[nn.Parameter]] = {}
     for name, parameter in named:
         if parameter.requires_grad:
-            is_fast = fast_prefix is not None and name.startswith(fast_prefix)
+            prefix = next((part for part in factors if f"{name}.".startswith(f"{part}.")), "")
             # The fused step takes no list in which some are divided among processes.
-            key = is_fast, _is_decayed(name, parameter), is_divided(parameter)
+            key = prefix, _is_decayed(name, parameter), is_divided(parameter)
             groups.setdefault(key, []).append(parameter)
     return [
         {
-            "name": ("fast" if is_fast else "base") + ("" if is_decayed else "-undecayed"),
-            "params": groups[is_fast, is_decayed, divided],
-            "lr": lr * (fast_factor if is_fast else 1.0),
+            "name": (prefix.rpartition(".")[2] or "base") + ("" if is_decayed else "-undecayed"),
+            "params": groups[prefix, is_decayed, divided],
+            "lr": lr * factors.get(prefix, 1.0),
             "weight_decay": weight_decay if is_decayed else 0.0,
         }
-        for is_fast, is_decayed, divided in sorted(groups)
+        for prefix, is_decayed, divided in sorted(groups)
     ]
 
 

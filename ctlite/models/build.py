@@ -168,7 +168,8 @@ def load_init(
             where=str(init),
         )
     if recipe is not None:
-        model = build_model(recipe, store, texts)
+        config, text = build_config(recipe, store), build_text_tower(recipe.text, texts)
+        model = CtClip(config, text, blank=True)
         model.load_weights(read_weights(init).tensors)
         return model.eval()
     folder = find_model(init)

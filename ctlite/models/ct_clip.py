@@ -43,19 +43,17 @@ class CtClip(nn.Module):
     Args:
         config: architecture and preprocessing.
         text: text encoder and tokenizer.
+        blank: whether the image projection, by far the largest layer, is left as memory has it,
+            for numbers that come later.
     """
 
-    def __init__(self, config: ModelConfig, text: TextTower) -> None:
+    def __init__(self, config: ModelConfig, text: TextTower, *, blank: bool = False) -> None:
         super().__init__()
         self.config = config
         self.tokenizer = text.tokenizer
         self.visual_transformer = build_encoder(config.vision)
         self.text_transformer = text.encoder
-        self.to_visual_latent: nn.Module = (
-            nn.Linear(config.projection_in, config.latent_dim, bias=False)
-            if config.rank is None
-            else SFP(config.projection_in, config.latent_dim, config.rank)
-        )
+        self.to_visual_latent = build_projection(config, blank=blank)
         self.to_text_latent = nn.Linear(text_width(text.encoder), config.latent_dim, bias=False)
         self.temperature = nn.Parameter(torch.tensor(1.0))
         """Logarithm of the factor before the cosine."""
@@ -169,7 +167,7 @@ class CtClip(nn.Module):
         """
         config = ModelConfig.read(folder)
         with located(folder):
-            model = cls(config, restore_text_tower(folder / TEXT_FOLDER))
+            model = cls(config, restore_text_tower(folder / TEXT_FOLDER), blank=True)
             model.load_weights(read_weights(folder / WEIGHTS_FILE).tensors)
         return model.eval()
 
@@ -206,6 +204,26 @@ def build_encoder(vision: VisionConfig) -> CTViT:
         dim_head=vision.dim_head,
         heads=vision.heads,
     )
+
+
+def build_projection(config: ModelConfig, *, blank: bool) -> nn.Module:
+    """Make the image projection.
+
+    Args:
+        config: tells its sizes, and its rank if it is an SFP.
+        blank: whether it is left as memory has it.
+
+    Returns:
+        A dense layer or an SFP, without bias.
+    """
+    sizes = config.projection_in, config.latent_dim
+    if config.rank is not None:
+        return SFP(*sizes, config.rank, blank=blank)
+    if blank:
+        with torch.device("meta"):
+            nowhere = nn.Linear(*sizes, bias=False)
+        return nowhere.to_empty(device="cpu")
+    return nn.Linear(*sizes, bias=False)
 
 
 def _other_geometry(

@@ -17,7 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ctlite.models.projection_init import Cores, approximate_slices, approximate_whole_blocks
+from ctlite.models.even_split import split_evenly
+from ctlite.models.projection_init import Method, approximate
 from ctprep.store.errors import RecipeError
 
 MIDDLE_NUMBERS = {"cpu": 2**20, "cuda": 2**25}
@@ -33,6 +34,7 @@ class SFP(nn.Module):
         in_dim: inputs, a multiple of `out_dim`.
         out_dim: outputs.
         rank: of the block tensor train.
+        blank: whether the cores are left as memory has them, for numbers that come later.
 
     Raises:
         RecipeError: `out_dim` does not divide `in_dim`, or the rank is not positive.
@@ -41,7 +43,7 @@ class SFP(nn.Module):
         CT-Lite, equations (9)-(12); Qiu et al., "Compute Better Spent", ICML 2024.
     """
 
-    def __init__(self, in_dim: int, out_dim: int, rank: int) -> None:
+    def __init__(self, in_dim: int, out_dim: int, rank: int, *, blank: bool = False) -> None:
         super().__init__()
         if rank < 1 or out_dim < 1 or in_dim < 1 or in_dim % out_dim:
             raise RecipeError(
@@ -58,7 +60,8 @@ class SFP(nn.Module):
             )
         self.left = nn.Parameter(torch.empty(blocks, columns, rows, rows, rank))
         self.right = nn.Parameter(torch.empty(blocks, rows, columns, rank, columns))
-        self.reset_parameters()
+        if not blank:
+            self.reset_parameters()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -125,12 +128,16 @@ class SFP(nn.Module):
         return dense.reshape(self.out_dim, self.in_dim)
 
     @classmethod
-    def from_dense(cls, weight: Float[Tensor, "out_dim in_dim"], rank: int) -> "SFP":
+    @torch.no_grad()
+    def from_dense(
+        cls, weight: Float[Tensor, "out_dim in_dim"], rank: int, method: Method = "svd"
+    ) -> "SFP":
         """Make the layer nearest to a dense one, in the Frobenius norm of the weights.
 
         Args:
-            weight: of an `nn.Linear`; may be memory-mapped, it is read block by block.
+            weight: of an `nn.Linear`; may be mapped from a file, it is read some blocks at a time.
             rank: of the block tensor train.
+            method: `svd` of every slice is the nearest; `whole-block` is an ablation.
 
         Returns:
             The layer, in the precision of `weight`.
@@ -138,36 +145,12 @@ class SFP(nn.Module):
         Source:
             (13)-(14), by the exact per-slice SVD of docs/mathematics.md, SFP.
         """
-        return cls._approximate(weight, rank, whole_block=False)
-
-    @classmethod
-    def from_dense_whole_block(cls, weight: Float[Tensor, "out_dim in_dim"], rank: int) -> "SFP":
-        """Make the layer from a rank-r SVD of every whole block: an ablation, never better.
-
-        Args:
-            weight: as in `from_dense`.
-            rank: as in `from_dense`.
-
-        Returns:
-            As in `from_dense`.
-
-        Source:
-            The literal reading of (13).
-        """
-        return cls._approximate(weight, rank, whole_block=True)
-
-    @classmethod
-    @torch.no_grad()
-    def _approximate(cls, weight: Tensor, rank: int, *, whole_block: bool) -> "SFP":
         out_dim, in_dim = weight.shape
-        layer = cls(in_dim, out_dim, rank).to(dtype=weight.dtype)
+        layer = cls(in_dim, out_dim, rank, blank=True).to(dtype=weight.dtype)
         left, right = layer.cores
-        approximate = approximate_whole_blocks if whole_block else approximate_slices
-        for block in range(in_dim // out_dim):
-            dense = weight[:, block * out_dim : (block + 1) * out_dim]
-            cores: Cores = approximate(dense.double(), rank, split_evenly(out_dim))
-            left[block].copy_(cores[0])
-            right[block].copy_(cores[1])
+        for found in approximate(weight, rank, method):
+            left[found.blocks] = found.left.to(weight.dtype)
+            right[found.blocks] = found.right.to(weight.dtype)
         return layer
 
 
@@ -252,19 +235,6 @@ def _contract_right(x: Tensor, right: Tensor, part: slice) -> Tensor:
     _, rows, columns, rank, _ = right.shape
     middle = right[part].flatten(0, 1).flatten(1, 2) @ _take(x, part, rows, columns)
     return middle.view(-1, rows, columns, rank, len(x)).transpose(1, 2).flatten(2, 3)
-
-
-def split_evenly(size: int) -> tuple[int, int]:
-    """Find the most even pair of divisors.
-
-    Args:
-        size: positive.
-
-    Returns:
-        (m1, m2) with m1 <= m2 and m1 * m2 == size; 512 gives (16, 32).
-    """
-    rows = max(m for m in range(1, math.isqrt(size) + 1) if size % m == 0)
-    return rows, size // rows
 
 
 def sfp_parameter_counts(in_dim: int, out_dim: int, rank: int) -> tuple[int, float]:

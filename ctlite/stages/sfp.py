@@ -15,12 +15,15 @@ from ctlite.data.batch import Batch
 from ctlite.losses.siglip import START_BIAS, START_LOG_SCALE, siglip_logits, siglip_loss
 from ctlite.models.build import load_init, with_gray
 from ctlite.models.ct_clip import CtClip
-from ctlite.models.projection import SFP
+from ctlite.models.projection import SFP, sfp_core_lr_factors, sfp_lr_factor
 from ctlite.models.text_cache import TextCache
 from ctlite.optimizer import parameter_groups
 from ctlite.stages.pairs import each_view, encode_text, text_of, without_twins
 from ctlite.stages.stage import Need, Setup, Stage, StageConfig, VideoReader
 from ctprep.store.errors import RecipeError
+
+ProjectionInit = Literal["svd", "whole-block", "random"]
+LearningRateRule = Literal["paper", "structure-aware"]
 
 
 class SfpConfig(StageConfig):
@@ -29,8 +32,12 @@ class SfpConfig(StageConfig):
     name: Literal["sfp"]
     rank: int = Field(default=6, gt=0)
     """Of the block tensor train; the paper's is 6."""
-    projection_init: Literal["svd", "random"] = "svd"
-    """`svd`: the nearest SFP to the dense projection; `random`."""
+    projection_init: ProjectionInit = "svd"
+    """`svd`: the nearest SFP to the dense projection; `whole-block`, a worse one, the literal
+    reading of (13); `random`."""
+    lr_rule: LearningRateRule = "paper"
+    """How much faster the cores learn: `paper`, both d / r times (19); `structure-aware`, each by
+    its own fan-in."""
     freeze_text: bool = True
     """Whether the text encoder keeps its weights, its output then being computed once a text."""
     freeze_encoder: bool = False
@@ -57,20 +64,21 @@ class SfpConfig(StageConfig):
         return SfpStage(
             model,
             reader,
+            lr_rule=self.lr_rule,
             freeze_text=self.freeze_text,
             bias_start=self.bias_start,
             scale_start=self.scale_start,
         )
 
 
-def factorize(dense: CtClip, rank: int, *, projection_init: Literal["svd", "random"]) -> CtClip:
+def factorize(dense: CtClip, rank: int, *, projection_init: ProjectionInit) -> CtClip:
     """Replace a dense projection by an SFP.
 
     Args:
         dense: model with a dense projection; its parts are taken over. A model that has an SFP
             of this rank already comes back as it is.
         rank: of the SFP.
-        projection_init: `svd` for the nearest one, `random` for a new one.
+        projection_init: `random` for a new one, else how the cores are found.
 
     Returns:
         The model.
@@ -91,9 +99,9 @@ def factorize(dense: CtClip, rank: int, *, projection_init: Literal["svd", "rand
         )
     dense.config = dense.config.model_copy(update={"projection": "sfp", "rank": rank})
     dense.to_visual_latent = (
-        SFP.from_dense(projection.weight.detach(), rank)
-        if projection_init == "svd"
-        else SFP(projection.in_features, projection.out_features, rank)
+        SFP(projection.in_features, projection.out_features, rank)
+        if projection_init == "random"
+        else SFP.from_dense(projection.weight.detach(), rank, projection_init)
     )
     return dense
 
@@ -104,6 +112,7 @@ class SfpStage(Stage):
     Args:
         model: with an SFP.
         reader: makes its videos.
+        lr_rule: how much faster the cores learn.
         freeze_text: whether the text encoder keeps its weights; its projection is trained.
         bias_start: b of (16) at the start.
         scale_start: t' of (16) at the start.
@@ -117,6 +126,7 @@ class SfpStage(Stage):
         model: CtClip,
         reader: VideoReader,
         *,
+        lr_rule: LearningRateRule,
         freeze_text: bool,
         bias_start: float,
         scale_start: float,
@@ -124,6 +134,7 @@ class SfpStage(Stage):
         super().__init__()
         self._model = model
         self._reader = reader
+        self._lr_rule = lr_rule
         self.t_prime = nn.Parameter(torch.tensor(scale_start))
         self.bias = nn.Parameter(torch.tensor(bias_start))
         model.visual_transformer.codebook.frozen = True
@@ -147,14 +158,16 @@ class SfpStage(Stage):
         return self
 
     def parameter_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
-        """Let the cores of the SFP learn d / r times faster (19)."""
+        """Let the cores of the SFP learn faster, by the rule of the recipe."""
         config = self._model.config
+        sizes = config.projection_in, config.latent_dim, config.rank or config.latent_dim
+        cores = "_model.to_visual_latent"
+        faster = {cores: sfp_lr_factor(*sizes[1:])}
+        if self._lr_rule == "structure-aware":
+            left, right = sfp_core_lr_factors(*sizes)
+            faster = {f"{cores}.left": left, f"{cores}.right": right}
         return parameter_groups(
-            self.named_parameters(),
-            lr=lr,
-            weight_decay=weight_decay,
-            fast_prefix="_model.to_visual_latent.",
-            fast_factor=config.latent_dim / (config.rank or config.latent_dim),
+            self.named_parameters(), lr=lr, weight_decay=weight_decay, faster=faster
         )
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:

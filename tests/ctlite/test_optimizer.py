@@ -48,15 +48,14 @@ def test_the_factor_is_for_the_prefix_alone() -> None:
         Toy().named_parameters(),
         lr=1e-3,
         weight_decay=0.0,
-        fast_prefix="head.",
-        fast_factor=512 / 6,
+        faster={"head": 512 / 6},
     )
     rates = {group["name"]: group["lr"] for group in groups}
 
     assert rates == {
         "base": 1e-3,
         "base-undecayed": 1e-3,
-        "fast": pytest.approx(0.085333, rel=1e-4),
+        "head": pytest.approx(0.085333, rel=1e-4),
     }
 
 
@@ -74,16 +73,14 @@ def test_cosine_with_warmup_by_hand() -> None:
 def test_groups_keep_their_ratio_to_the_end() -> None:
     """eta_min scales with the group."""
     optimizer = build_optimizer(
-        parameter_groups(
-            Toy().named_parameters(), lr=1.0, weight_decay=0.0, fast_prefix="head.", fast_factor=8.0
-        )
+        parameter_groups(Toy().named_parameters(), lr=1.0, weight_decay=0.0, faster={"head": 8.0})
     )
     set_learning_rate(optimizer, 0.25)
 
     assert {group["name"]: group["lr"] for group in optimizer.param_groups} == {
         "base": 0.25,
         "base-undecayed": 0.25,
-        "fast": 2.0,
+        "head": 2.0,
     }
 
 

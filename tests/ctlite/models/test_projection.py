@@ -44,7 +44,7 @@ def test_golden_approximation(sfp: dict[str, Tensor], rank: int) -> None:
     """By slices it is the best there is; by whole blocks it is the golden, worse one."""
     dense = sfp["proj.dense"]
     near = SFP.from_dense(dense, rank).to_dense()
-    whole = SFP.from_dense_whole_block(dense, rank).to_dense()
+    whole = SFP.from_dense(dense, rank, "whole-block").to_dense()
 
     torch.testing.assert_close(near, sfp[f"proj.rank{rank}.dense"], **EXACT)
     error, whole_error = ((dense - other).norm() for other in (near, whole))

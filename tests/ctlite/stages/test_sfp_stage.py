@@ -54,8 +54,8 @@ def test_the_cores_alone_learn_faster(student: Path, toy_corpus: Path) -> None:
     groups = {group["name"]: group for group in stage.parameter_groups(1e-3, 0.1)}
     plain = [id(parameter) for parameter in groups["base-undecayed"]["params"]]
 
-    assert groups["fast"]["lr"] == pytest.approx(16e-3)
-    assert {id(p) for p in groups["fast"]["params"]} == {
+    assert groups["to_visual_latent"]["lr"] == pytest.approx(16e-3)
+    assert {id(p) for p in groups["to_visual_latent"]["params"]} == {
         id(p) for p in stage.model.to_visual_latent.parameters()
     }
     assert {id(stage.t_prime), id(stage.bias)} <= set(plain)

@@ -1,0 +1,173 @@
+"""A model folder is factorized in little memory, goes on where it was killed, and is whole."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from typer.testing import CliRunner
+
+from cli.ctlite import app
+from ctlite import factorize_model
+from ctlite.factorize_model import Factorization
+from ctlite.models import projection_init
+from ctlite.models.ct_clip import CtClip
+from ctlite.recipe import Recipe
+from ctlite.stages.sfp import factorize
+from ctlite.trainer import train
+from ctprep.store.errors import CheckpointError
+
+BLOCKS = 4
+
+
+@pytest.fixture
+def dense(toy_recipe: Callable[..., Recipe], tmp_path: Path) -> Path:
+    """Model of a short run: 64 inputs, 16 outputs, 4 blocks."""
+    list(train(toy_recipe("clip", "schedule.steps=1", "stage.input=jpeg"), tmp_path / "dense"))
+    return tmp_path / "dense"
+
+
+@pytest.fixture(autouse=True)
+def one_block_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four parts, so that there is something to be stopped between."""
+    monkeypatch.setattr(projection_init, "NUMBERS_AT_ONCE", 16**2)
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    """Tensors of a model folder."""
+    return load_file(folder / "model.safetensors")
+
+
+def test_the_folder_is_what_training_makes_in_memory(dense: Path, tmp_path: Path) -> None:
+    """Every number, and the model encodes with it."""
+    work = Factorization(dense, tmp_path / "rank1", 1)
+    done = list(work.run())
+    expected = factorize(CtClip.from_pretrained(dense / "model"), 1, projection_init="svd")
+    made = CtClip.from_pretrained(tmp_path / "rank1")
+
+    assert done == [1, 2, 3, 4]
+    assert made.config == expected.config
+    for name, tensor in expected.state_dict().items():
+        torch.testing.assert_close(made.state_dict()[name], tensor, rtol=0, atol=0)
+    error = (weights(dense / "model")["to_visual_latent.weight"] - made_dense(made)).norm() ** 2
+    norm = weights(dense / "model")["to_visual_latent.weight"].norm() ** 2
+    assert 1 - work.kept_share == pytest.approx(float(error / norm), rel=1e-4)
+
+
+def made_dense(model: CtClip) -> Tensor:
+    """The SFP written out."""
+    to_dense: Callable[[], Tensor] = model.to_visual_latent.to_dense  # type: ignore[assignment]
+    return to_dense()
+
+
+@pytest.mark.parametrize("parts", [1, 3, 4])
+def test_a_stopped_run_goes_on_and_ends_alike(dense: Path, tmp_path: Path, parts: int) -> None:
+    """Stopped after any part: nothing is there under the name, and no block is done twice."""
+    list(Factorization(dense, tmp_path / "whole", 1).run())
+    stopped = Factorization(dense, tmp_path / "again", 1).run()
+    for _ in range(parts):
+        next(stopped)
+    stopped.close()
+    assert not (tmp_path / "again").exists()
+
+    rest = Factorization(dense, tmp_path / "again", 1)
+    done = list(rest.run())
+
+    assert done == list(range(parts + 1, BLOCKS + 1))
+    for name in ("model.safetensors", "config.json"):
+        whole, again = (tmp_path / folder / name for folder in ("whole", "again"))
+        assert again.read_bytes() == whole.read_bytes()
+    assert {path.name for path in (tmp_path / "again").iterdir()} == {
+        path.name for path in (tmp_path / "whole").iterdir()
+    }
+
+
+def test_what_was_begun_of_another_model_or_rank_is_begun_anew(dense: Path, tmp_path: Path) -> None:
+    """Cores of two models in one file would load without an error."""
+    stopped = Factorization(dense, tmp_path / "out", 1).run()
+    next(stopped)
+    stopped.close()
+    assert Factorization(dense, tmp_path / "out", 1).done.blocks == 1
+    with pytest.warns(UserWarning, match="saves no weights"):
+        assert Factorization(dense, tmp_path / "out", 2).done.blocks == 0
+
+    path = dense / "model" / "model.safetensors"
+    save_file({name: tensor + 1 for name, tensor in load_file(path).items()}, path)
+
+    assert Factorization(dense, tmp_path / "out", 1).done.blocks == 0
+
+
+def test_half_a_journal_is_not_trusted(dense: Path, tmp_path: Path) -> None:
+    """A disk that lost its end costs time, never numbers."""
+    stopped = Factorization(dense, tmp_path / "out", 1).run()
+    next(stopped)
+    stopped.close()
+    journal = tmp_path / ".out.partial" / factorize_model.JOURNAL
+    journal.write_bytes(journal.read_bytes()[:-9])
+
+    assert Factorization(dense, tmp_path / "out", 1).done.blocks == 0
+
+
+def test_only_some_blocks_are_in_memory(
+    dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The widest tensor that is decomposed is one block, whatever the layer has."""
+    seen: list[int] = []
+    find = projection_init.METHODS["svd"]
+
+    def watch(blocks: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:
+        seen.append(blocks.numel())
+        return find(blocks, rank)
+
+    monkeypatch.setitem(projection_init.METHODS, "svd", watch)
+    list(Factorization(dense, tmp_path / "out", 1).run())
+
+    assert seen == [16**2] * BLOCKS
+
+
+def test_an_sfp_is_not_factorized_again(dense: Path, tmp_path: Path) -> None:
+    """Nor is anything written over."""
+    list(Factorization(dense, tmp_path / "out", 1).run())
+
+    with pytest.raises(CheckpointError, match="rank 1 already"):
+        Factorization(tmp_path / "out", tmp_path / "more", 1)
+    with pytest.raises(CheckpointError, match="nothing is overwritten"):
+        Factorization(dense, tmp_path / "out", 1)
+
+
+def test_training_takes_the_folder_as_it_is(
+    dense: Path, tmp_path: Path, toy_recipe: Callable[..., Recipe]
+) -> None:
+    """A run from the folder has the losses of one that factorizes by itself."""
+    list(Factorization(dense, tmp_path / "out", 1).run())
+    runs = [
+        list(train(toy_recipe("sfp", f"init.from={init}", "stage.rank=1"), tmp_path / name))
+        for name, init in (("from-folder", tmp_path / "out"), ("by-itself", dense))
+    ]
+
+    first, second = ([report.losses for report in run] for run in runs)
+    assert first == second
+
+
+def test_the_command_tells_counts_and_what_is_kept(dense: Path, tmp_path: Path) -> None:
+    """By hand: 64 inputs, 16 = 4 x 4 outputs, rank 1: 1 * 64 * 8 weights, exact and ideal."""
+    arguments = ["factorize", str(dense), str(tmp_path / "out"), "--rank", "1", "--json"]
+    result = CliRunner().invoke(app, arguments)
+    told = json.loads(result.stdout)
+
+    assert result.exit_code == 0, result.output
+    assert told["parameters"] == {"dense": 1024, "exact": 512, "ideal": 512}
+    assert 0.3 < told["kept_share"] < 0.9
+    assert (tmp_path / "out" / "README.md").is_file()
+
+
+def test_a_dry_run_writes_nothing(dense: Path, tmp_path: Path) -> None:
+    """It checks and counts."""
+    arguments = ["factorize", str(dense), str(tmp_path / "out"), "--rank", "1", "--dry-run"]
+    result = CliRunner().invoke(app, arguments)
+
+    assert "would write" in result.stdout
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
