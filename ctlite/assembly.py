@@ -1,5 +1,6 @@
 """From a recipe to the parts of a run: stores, reports, stage, loaders."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from ctlite.memory import GIB
 from ctlite.recipe import DataRecipe, Recipe
 from ctlite.stages.stage import Need, Setup, Stage
 from ctprep.store.attributes import Kind
-from ctprep.store.errors import RecipeError, TableError
+from ctprep.store.errors import RecipeError, TableError, located
 from ctprep.store.place import find_place
 from ctprep.store.store import VolumeStore
 from ctprep.store.tables import read_scans
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,18 +61,18 @@ def assemble(recipe: Recipe) -> Parts:
         max_tokens=data.max_tokens,
         reports=[report for scan_id, report in by_scan.items() if scan_id in train],
     )
-    stage = recipe.stage.build(setup)
-    stage.model.visual_transformer.recompute = recipe.recompute
     reports = None
     if "text" in needs:
         reports = Reports(
             by_scan,
-            stage.model.tokenizer,
+            # The model comes last: it may take long to load, and the data may not fit.
+            lambda *texts, **options: stage.model.tokenizer(*texts, **options),
             choice=data.text,
             max_length=data.max_tokens,
             seed=recipe.seed,
             per_scan=data.texts_per_scan,
         )
+        _warn_of_single_pairs(data)
 
     def load(split: str, *, shuffle: bool) -> Loader:
         chosen = [row for row in rows if row.split == split]
@@ -79,24 +82,47 @@ def assemble(recipe: Recipe) -> Parts:
                 mend="split the scans first, by patient",
                 where=str(data.scans),
             )
-        return Loader(
-            [row.scan_id for row in chosen],
-            gray_store=jpeg,
-            hu_store=hifi,
-            reports=reports,
-            patients={row.scan_id: row.patient_id for row in chosen},
-            batch_size=data.batch_size,
-            seed=recipe.seed,
-            shuffle=shuffle,
-            prefetch=data.prefetch,
-            threads=data.threads,
-            unreadable_quota=data.unreadable_quota,
-            rank=ranks.rank(),
-            world_size=ranks.world_size(),
+        with located(f"{data.scans}, split {split!r}"):
+            return Loader(
+                [row.scan_id for row in chosen],
+                gray_store=jpeg,
+                hu_store=hifi,
+                reports=reports,
+                patients={row.scan_id: row.patient_id for row in chosen},
+                batch_size=data.batch_size,
+                seed=recipe.seed,
+                shuffle=shuffle,
+                prefetch=data.prefetch,
+                threads=data.threads,
+                unreadable_quota=data.unreadable_quota,
+                rank=ranks.rank(),
+                world_size=ranks.world_size(),
+            )
+
+    loader = load("train", shuffle=True)
+    tuning = load("tune", shuffle=False) if recipe.schedule.tune_steps else None
+    stage = recipe.stage.build(setup)
+    stage.model.visual_transformer.recompute = recipe.recompute
+    if reports is not None:
+        _check_tokens(stage, data.max_tokens)
+    return Parts(stage, loader, tuning)
+
+
+def _warn_of_single_pairs(data: DataRecipe) -> None:
+    if data.batch_size * ranks.world_size() == 1:
+        logger.warning(
+            "in batches of one scan there is no other report to tell its own from, and little is "
+            "learned; raise data.batch_size"
         )
 
-    tuning = load("tune", shuffle=False) if recipe.schedule.tune_steps else None
-    return Parts(stage, load("train", shuffle=True), tuning)
+
+def _check_tokens(stage: Stage, max_tokens: int) -> None:
+    known = getattr(stage.model.text_transformer.config, "max_position_embeddings", max_tokens)
+    if max_tokens > known:
+        raise RecipeError(
+            f"data.max_tokens is {max_tokens}, and the text encoder takes {known}",
+            mend=f"--set data.max_tokens={known}",
+        )
 
 
 def _check_files(recipe: Recipe) -> None:
@@ -117,7 +143,7 @@ def _check_files(recipe: Recipe) -> None:
     ]
     if missing:
         raise RecipeError(
-            f"{len(missing)} files of the recipe are not there: " + "; ".join(missing),
+            "what the recipe names is not there: " + "; ".join(missing),
             mend="correct their paths, which start from the current folder, in the file or by "
             "--set key=path",
         )

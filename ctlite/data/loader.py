@@ -329,7 +329,8 @@ class Loader:
         if self._world_size > 1 and (not self._drop_last or self._quota):
             raise RecipeError(
                 f"{self._world_size} processes need batches of the same size",
-                mend="set drop_last and an unreadable quota of 0, or use one process",
+                mend="set data.unreadable_quota=0 and repair the store (ctprep verify --repair), "
+                "or use one process; in code, also set drop_last",
             )
         if not 0 <= self._rank < self._world_size:
             raise RecipeError(

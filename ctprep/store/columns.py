@@ -160,6 +160,7 @@ def check_columns(
     required: Collection[str],
     optional: Collection[str] = (),
     extra_allowed: bool = False,
+    mend: str | None = None,
 ) -> None:
     """Refuse a table whose column names are not the expected ones.
 
@@ -168,6 +169,7 @@ def check_columns(
         required: names that must be there.
         optional: names that may be there.
         extra_allowed: whether columns of other names are ignored.
+        mend: what else to do than to rename or add columns.
 
     Raises:
         TableError: names each missing and unknown column, and the nearest expected name.
@@ -181,10 +183,10 @@ def check_columns(
             f"column {name!r} is unknown{_nearest(name, known, 'nearest expected name')}"
             for name in unknown
         ]
-    mend = f"the columns are {', '.join(known)}; rename or remove the others"
+    renaming = f"the columns are {', '.join(known)}; rename or remove the others"
     if extra_allowed:
-        mend = f"add what is missing, or give the right table; it needs {', '.join(required)}"
-    check_faults(faults, mend=mend)
+        renaming = f"add what is missing, or give the right table; it needs {', '.join(required)}"
+    check_faults(faults, mend=mend or renaming)
 
 
 def check_faults(faults: Sequence[str], *, mend: str) -> None:

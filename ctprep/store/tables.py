@@ -273,7 +273,11 @@ def read_reports(path: Path) -> pa.Table:
     """
     with located(path.name):
         table = read_text_table(path)
-        check_columns(table.column_names, required=REPORT_SCHEMA.names)
+        check_columns(
+            table.column_names,
+            required=REPORT_SCHEMA.names,
+            mend="make the table with `ctprep filter-reports`",
+        )
         table = table.select(REPORT_SCHEMA.names)
         faults = [
             f"column {field.name!r} is {table.schema.field(field.name).type}, not {field.type}"
