@@ -1,6 +1,5 @@
 """Reading tables strictly: text columns from CSV or Parquet, and what is wrong with their names."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -11,7 +10,6 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from ctprep.store.disk import writing
 from ctprep.store.errors import TableError
 
 SCAN_ID_PATTERN = r"^[a-z0-9_-][a-z0-9._-]{0,127}$"
@@ -219,22 +217,3 @@ def _nearest(name: str, candidates: Sequence[str], label: str) -> str:
     by_lower = {candidate.lower(): candidate for candidate in candidates}
     close = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
     return f" ({label} {by_lower[close[0]]!r}?)" if close else ""
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing, also when killed.
-
-    Raises:
-        PlaceError: the disk does not take it.
-    """
-    with writing(path.name):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            with partial.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)

@@ -22,8 +22,8 @@ from ctprep.store.columns import (
     read_text_table,
     text_column,
     to_scan_id,
-    write_atomically,
 )
+from ctprep.store.disk import write_atomically
 from ctprep.store.errors import TableError, located
 
 SPLITS = ("train", "tune", "test")
