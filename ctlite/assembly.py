@@ -7,11 +7,11 @@ from pathlib import Path
 from ctlite import ranks
 from ctlite.data.loader import Loader
 from ctlite.data.reports import Reports, read_report_texts
-from ctlite.memory import GIB
+from ctlite.memory import GIB, MemoryEstimate, estimate_memory, is_out_of_memory
 from ctlite.recipe import DataRecipe, Recipe
 from ctlite.stages.stage import Need, Setup, Stage
 from ctprep.store.attributes import Kind
-from ctprep.store.errors import RecipeError, TableError, located
+from ctprep.store.errors import CtError, RecipeError, TableError, located
 from ctprep.store.place import find_place
 from ctprep.store.store import VolumeStore
 from ctprep.store.tables import read_scans
@@ -101,11 +101,43 @@ def assemble(recipe: Recipe) -> Parts:
 
     loader = load("train", shuffle=True)
     tuning = load("tune", shuffle=False) if recipe.schedule.tune_steps else None
-    stage = recipe.stage.build(setup)
+    stage = _build(recipe, setup)
     stage.model.visual_transformer.recompute = recipe.recompute
     if reports is not None:
         _check_tokens(stage, data.max_tokens)
     return Parts(stage, loader, tuning)
+
+
+def estimate_step(stage: Stage, recipe: Recipe) -> MemoryEstimate:
+    """Estimate the memory that each process of a run will need.
+
+    Args:
+        stage: as it was assembled.
+        recipe: of the run.
+
+    Returns:
+        The estimate; what `fsdp` divides is divided.
+    """
+    return estimate_memory(
+        stage,
+        stage.model.config,
+        recipe.data.batch_size,
+        keeps_maps=stage.keeps_maps,
+        shares=ranks.world_size() if recipe.parallel == "fsdp" else 1,
+    )
+
+
+def _build(recipe: Recipe, setup: Setup) -> Stage:
+    try:
+        return recipe.stage.build(setup)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise CtError(
+            "memory ran out while the model was made",
+            mend="make it smaller (model.dim, model.codebook_size, model.latent_dim), or take a "
+            "machine with more memory",
+        ) from error
 
 
 def _warn_of_single_pairs(data: DataRecipe) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ctlite import ranks
-from ctlite.assembly import assemble
+from ctlite.assembly import assemble, estimate_step
 from ctlite.averaging import WeightAverage
 from ctlite.checkpoint import Progress, load_checkpoint, save_checkpoint
 from ctlite.compiling import compile_blocks
@@ -22,7 +22,6 @@ from ctlite.data.loader import Loader
 from ctlite.memory import (
     GIB,
     check_memory,
-    estimate_memory,
     is_out_of_memory,
     out_of_memory,
     peak_bytes,
@@ -287,19 +286,29 @@ class _Loop:
         )
 
     def _next(self, batches: Iterator[Batch], *, is_first: bool) -> Batch:
+        try:
+            batch = self._agreed(batches)
+        except CtError:
+            # Within a step the codebook has moved already, so only its beginning can be kept.
+            if is_first and self.step > self.saved:
+                self.save()
+            raise
+        if batch is None:
+            raise RuntimeError("the loader, which goes on for ever, has come to an end")
+        return batch
+
+    def _agreed(self, batches: Iterator[Batch]) -> Batch | None:
+        # A process that stops alone leaves the others waiting for it.
         batch, fault = None, None
         try:
-            batch = next(batches)
+            batch = next(batches, None)
         except CtError as error:
             fault = error
-        if not ranks.agree(fault is not None, self.device) and batch is not None:
-            return batch
-        # Within a step the codebook has moved already, so that only its beginning can be kept.
-        if is_first and self.step > self.saved:
-            self.save()
-        raise fault or CtError(
-            "another process could not read its scans", mend="do what that process says"
-        )
+        if ranks.agree(fault is not None, self.device):
+            raise fault or CtError(
+                "another process could not read its scans", mend="do what that process says"
+            )
+        return batch
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         is_low = self.recipe.precision == "bfloat16"
@@ -324,18 +333,12 @@ class _Loop:
     def _batches(self) -> Generator[Batch, None, None]:
         for epoch in itertools.count():
             with closing(self.loader.epoch(epoch)) as batches:
-                for batch in batches:
+                while (batch := self._agreed(batches)) is not None:
                     yield batch.to(self.device)
 
 
 def _check_fits(stage: Stage, recipe: Recipe, device: torch.device) -> None:
-    estimate = estimate_memory(
-        stage,
-        stage.model.config,
-        recipe.data.batch_size,
-        keeps_maps=stage.keeps_maps,
-        shares=ranks.world_size() if recipe.parallel == "fsdp" else 1,
-    )
+    estimate = estimate_step(stage, recipe)
     logger.info("memory needed: %s", estimate)
     check_memory(estimate, device)
 

@@ -1,5 +1,6 @@
 """Data that does not fit a run is told before its model is made, with what, where and mend."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ctlite.assembly import assemble
+from cli.training import show_plan
+from ctlite.assembly import assemble, estimate_step
 from ctlite.models.build import with_gray
 from ctlite.models.config import ModelConfig
 from ctlite.stages.clip import ClipConfig
@@ -149,3 +151,29 @@ def test_a_store_that_does_not_fit_is_told_by_its_key(
     with pytest.raises(CtError, match="kind is hifi, the model wants jpeg") as caught:
         assemble(toy_recipe("fast", f"init.from={tmp_path / 'fast'}"))
     assert caught.value.where == "data.hifi_store of the recipe"
+
+
+def test_a_model_that_fits_no_memory_is_told(toy_recipe) -> None:
+    """The allocator refuses it at once, in a place that names no key."""
+    with pytest.raises(CtError, match="memory ran out while the model was made") as caught:
+        assemble(toy_recipe("clip", f"model.codebook_size={2**50}"))
+    assert "model.codebook_size" in caught.value.mend
+
+
+def test_a_plan_counts_what_each_process_holds(
+    toy_recipe, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dry run tells what training will check, and of several processes the first tells it."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    totals = []
+    for parallel in ("ddp", "fsdp"):
+        recipe = toy_recipe("clip", "data.batch_size=1", f"parallel={parallel}")
+        show_plan(recipe, as_json=True)
+        totals.append(json.loads(capsys.readouterr().out)["memory_bytes"])
+        parts = assemble(recipe)
+        assert estimate_step(parts.stage, recipe).total == totals[-1]
+    monkeypatch.setenv("RANK", "1")
+    show_plan(recipe, as_json=True)
+
+    assert totals[1] < totals[0]
+    assert capsys.readouterr().out == ""
