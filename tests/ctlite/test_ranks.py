@@ -152,3 +152,16 @@ def test_a_damaged_volume_of_one_rank_stops_all(
     if not looked_at_before:
         (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
         assert checkpoint.name == f"step-{len(losses(tmp_path / 'run')):08d}"
+
+
+@pytest.mark.slow
+def test_what_the_first_rank_refuses_is_told_by_all(toy_recipe, tmp_path: Path) -> None:
+    """It alone looks at the run folder; the other does not wait for it."""
+    recipe = write(tmp_path / "run", toy_recipe("clip", "data.batch_size=2"))
+    (tmp_path / "run").write_text("mine")
+    with launch(recipe) as process:
+        _, told = process.communicate(timeout=60)
+
+    assert process.returncode
+    assert "Connection closed" not in told
+    assert told.count("PlaceError: a file is in the way") == 2
