@@ -194,13 +194,16 @@ def test_a_run_goes_on_without_a_damaged_volume(
     toy_recipe, toy_corpus: Path, tmp_path: Path
 ) -> None:
     """The quota may be set for a run that has begun."""
+    options = ["schedule.steps=8", "data.batch_size=3"]
+    reports = train(toy_recipe("clip", *options), tmp_path)
+    next(reports)
     shard = shard_of(toy_corpus, "s3")
     shard.unlink()
     shard.mkdir()
-    options = ["schedule.steps=8", "data.batch_size=3"]
 
     with pytest.raises(StoreError, match="cannot be read: Is a directory"):
-        list(train(toy_recipe("clip", *options), tmp_path))
+        list(reports)
+    assert checkpoints(tmp_path)
     list(train(toy_recipe("clip", *options, "data.unreadable_quota=1"), tmp_path))
     assert len(losses(tmp_path)) == 8
 
