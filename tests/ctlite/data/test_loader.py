@@ -281,7 +281,7 @@ def test_recipes_that_cannot_work_are_refused(make_store: MakeStore) -> None:
     store = make_store("jpeg", SCANS)
     texts = {"s0": "a"}
 
-    with pytest.raises(TableError, match="6 scans have no report"):
+    with pytest.raises(TableError, match="6 of 7 scans have no report"):
         Loader(SCANS, gray_store=store, reports=build_reports(texts))
     with pytest.raises(RecipeError, match="6 scans have no patient"):
         Loader(SCANS, gray_store=store, patients={"s0": "p"})
