@@ -1,16 +1,13 @@
-"""A sum over the rows of a table of scores that is too large to be held whole.
-
-What is special about it: forward computes the gradients, too, so that of the table no more than
-some rows are ever in memory, and nothing is computed again in backward.
-"""
+"""A sum over the rows of a table of scores that is too large to be held whole."""
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from ctlite.losses.at_once import sum_at_once
 
 SCORES = {"cpu": 2**20, "cuda": 2**25}
 """Scores at once."""
@@ -29,12 +26,8 @@ def sum_over_rows(
     Returns:
         The sum.
     """
-    if not torch.is_grad_enabled():
-        inputs = tuple(tensor.detach() for tensor in inputs)
-    total: Tensor = _RowSum.apply(  # type: ignore[no-untyped-call]
-        part, row_slices(count, inputs[0].device), *inputs
-    )
-    return total
+    rows = row_slices(count, inputs[0].device)
+    return sum_at_once([partial(part, some) for some in rows], *inputs)
 
 
 def row_slices(count: int, device: torch.device) -> list[slice]:
@@ -82,37 +75,3 @@ def mask_equal_texts(
     equal: Bool[Tensor, "row pair"] = text_numbers[rows, None] == text_numbers[None]
     equal.diagonal(rows.start).fill_(False)
     return scores.masked_fill(equal, -torch.inf)
-
-
-class _RowSum(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,  # noqa: ANN401
-        part: Callable[..., Tensor],
-        parts: list[slice],
-        *inputs: Tensor,
-    ) -> Tensor:
-        wanted = ctx.needs_input_grad[2:]
-        leaves = [
-            tensor.detach().requires_grad_(want)
-            for tensor, want in zip(inputs, wanted, strict=True)
-        ]
-        trained = [leaf for leaf in leaves if leaf.requires_grad]
-        sums = [torch.zeros_like(leaf) for leaf in trained]
-        total = inputs[0].new_zeros(())
-        for rows in parts:
-            with torch.set_grad_enabled(bool(trained)):
-                value = part(rows, *leaves)
-            total += value.detach()
-            if trained:
-                for grad_sum, grad in zip(sums, torch.autograd.grad(value, trained), strict=True):
-                    grad_sum += grad
-        ctx.save_for_backward(*sums)
-        return total
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_total: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        sums = iter(ctx.saved_tensors)
-        wanted = ctx.needs_input_grad[2:]
-        return None, None, *(next(sums) * grad_total if want else None for want in wanted)
