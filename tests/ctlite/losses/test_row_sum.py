@@ -6,12 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from ctlite.losses import row_sum
 from ctlite.losses.clip import clip_logits, clip_loss
 from ctlite.losses.siglip import siglip_logits, siglip_loss
+from tests.ctlite.largest import LargestTensor
 from tests.ctlite.losses.plain import plain_clip_loss, plain_siglip_loss, without_equal_texts
 
 EXACT = {"atol": 1e-10, "rtol": 1e-10}
@@ -91,19 +90,6 @@ def test_half_precision_is_left(ours: Loss, plain: Loss, singles: int) -> None:
 
     torch.testing.assert_close(got, expected)
     assert all(tensor.grad.dtype == torch.bfloat16 for tensor in inputs)
-
-
-class LargestTensor(TorchDispatchMode):
-    """Notes the most numbers that any operation gives in one tensor, forward and backward."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        """Run the operation and look at what it gives."""
-        found = func(*args, **(kwargs or {}))
-        sizes = [leaf.numel() for leaf in tree_leaves(found) if isinstance(leaf, Tensor)]
-        self.numbers = max(self.numbers, *sizes, 0)
-        return found
 
 
 @pytest.mark.parametrize(("ours", "plain", "singles"), CASES)
