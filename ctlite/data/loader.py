@@ -118,6 +118,7 @@ class Loader:
         self.unreadable: list[str] = []
         """Scans gone without so far."""
         self._check_recipe()
+        self._texts_digest = None if reports is None else reports.digest(self._scan_ids)
         self._pools = self._make_pools()
         self.order(0)
 
@@ -186,6 +187,7 @@ class Loader:
             "epoch": self._epoch,
             "position": self._position,
             "order_digest": order_digest(self.order(self._epoch)),
+            "texts_digest": self._texts_digest,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -196,8 +198,7 @@ class Loader:
 
         Raises:
             CheckpointError: the same place cannot be found, as scans, reports, batch size,
-                number of processes or seed have changed. Changed sentences of `sentences`
-                go unnoticed.
+                number of processes or seed have changed; or texts of reports have.
         """
         missing = {"seed", "epoch", "position", "order_digest"} - state.keys()
         if missing:
@@ -212,6 +213,13 @@ class Loader:
                 f"{state['seed']} then, {self._seed} now)",
                 mend="resume with the same scans, reports, batch size, number of processes and "
                 "seed, or start a new run from this checkpoint",
+            )
+        # A checkpoint of before texts were compared has no digest of them.
+        if state.get("texts_digest", self._texts_digest) != self._texts_digest:
+            raise CheckpointError(
+                "texts of reports are not those that the run was trained on",
+                mend="resume with the same report table and data.text, or start a new run from "
+                "this checkpoint",
             )
         self._epoch, self._position = state["epoch"], state["position"]
 

@@ -139,6 +139,28 @@ class Reports:
             is_full = self._random(scan_id, epoch).random() < 0.5
         return (report.full if is_full else report.positive,) * self.per_scan
 
+    def digest(self, scan_ids: Iterable[str]) -> str:
+        """Fingerprint all texts that may be drawn, to recognize them when a run is resumed.
+
+        Args:
+            scan_ids: the scans that are trained on, in any order.
+
+        Returns:
+            32 hexadecimal digits; texts that `choice` leaves out do not matter.
+        """
+        found = hashlib.blake2b(digest_size=16)
+        for scan_id in sorted(scan_ids):
+            found.update(repr((scan_id, self._choices(scan_id))).encode())
+        return found.hexdigest()
+
+    def _choices(self, scan_id: str) -> tuple[str, ...]:
+        report = self.by_scan[scan_id]
+        if self.choice == "sentences":
+            return tuple(report.sentences())
+        if self.choice == "mixed":
+            return report.full, report.positive
+        return (report.full if self.choice == "full" else report.positive,)
+
     def unique_text(self, scan_id: str, epoch: int) -> str | None:
         """Tell the text that may not come twice in a batch.
 

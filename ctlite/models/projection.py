@@ -20,7 +20,8 @@ from torch.autograd.function import once_differentiable
 from ctlite.models.projection_init import Cores, approximate_slices, approximate_whole_blocks
 from ctprep.store.errors import RecipeError
 
-MIDDLE_NUMBERS = {"cpu": 2**20, "cuda": 2**25}
+MIDDLE_NUMBERS = {"cpu": 2**17, "cuda": 2**25}
+"""Floats between the cores at once; half a megabyte stays in the cache of a core."""
 
 
 class SFP(nn.Module):
