@@ -19,6 +19,10 @@ app = typer.Typer(
 )
 
 
+BatchSize = Annotated[int, typer.Option(min=1, help="Volumes encoded at once.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
 @app.callback()
 def root(version: Version = False) -> None:
     """Train vision-language models on small stores of chest CT, and score them."""
@@ -159,8 +163,8 @@ def evaluate(
     prompts: Annotated[
         tuple[str, str], typer.Option(help="Templates of present and absent, with {label}.")
     ] = ("{label}", "no {label}"),
-    batch_size: Annotated[int, typer.Option(min=1, help="Volumes encoded at once.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    batch_size: BatchSize = 1,
+    device: Device = "auto",
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -223,8 +227,6 @@ Source = Annotated[
         help="Folder or file with scans (DICOM, NIfTI, ...), a store, a volume of one, or s3://."
     ),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Volumes encoded at once.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Tolerant = Annotated[bool, typer.Option("--tolerant", help="Mend what can be mended in SOURCE.")]
 
 

@@ -1,5 +1,6 @@
 """How scans are looked at by a model, and how what it sees is shown."""
 
+import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from ctlite.models.config import Preprocessing
 from ctlite.predictor import Finding, Predictor
 from ctprep.engine import Item
 from ctprep.prepare import prepared
-from ctprep.store.disk import writing
+from ctprep.store.disk import write_atomically
 from ctprep.store.errors import SourceError
 from ctprep.store.layout import METADATA
 from ctprep.store.place import SCHEMES
@@ -144,11 +145,9 @@ def save_latents(predictor: Predictor, scans: Scans, out: Path, *, batch_size: i
             "there is no scan to embed", verdict="empty-source", mend="give a folder with scans"
         )
     names = np.array([scans.names[scan_id] for scan_id, _ in pairs])
-    partial = out.with_name(f".{out.name}.partial")
-    with writing(out.name):
-        with partial.open("wb") as file:
-            np.savez(file, names=names, latents=np.stack([latent for _, latent in pairs]))
-        partial.replace(out)
+    buffer = io.BytesIO()
+    np.savez(buffer, names=names, latents=np.stack([latent for _, latent in pairs]))
+    write_atomically(out, buffer.getvalue())
     typer.echo(f"{out}: {len(pairs)} scans, {pairs[0][1].size} numbers each")
     tell_refused(scans)
 

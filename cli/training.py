@@ -8,8 +8,7 @@ from rich.progress import Progress, TaskID
 
 from cli.progress import progress_bar
 from ctlite import ranks
-from ctlite.assembly import assemble
-from ctlite.memory import estimate_memory
+from ctlite.assembly import assemble, estimate_step
 from ctlite.recipe import Recipe, to_toml
 from ctlite.trainer import StepReport, train
 
@@ -26,12 +25,10 @@ def show_plan(recipe: Recipe, *, as_json: bool) -> None:
     """
     parts = assemble(recipe)
     groups = parts.stage.parameter_groups(recipe.optimizer.lr, recipe.optimizer.weight_decay)
-    estimate = estimate_memory(
-        parts.stage,
-        parts.stage.model.config,
-        recipe.data.batch_size,
-        keeps_maps=parts.stage.keeps_maps,
-    )
+    estimate = estimate_step(parts.stage, recipe)
+    if ranks.rank():
+        # Every process under torchrun has the same plan; the first one tells it.
+        return
     rows = [
         {
             "name": group["name"],

@@ -1,19 +1,22 @@
 """From a recipe to the parts of a run: stores, reports, stage, loaders."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from ctlite import ranks
 from ctlite.data.loader import Loader
 from ctlite.data.reports import Reports, read_report_texts
-from ctlite.memory import GIB
+from ctlite.memory import GIB, MemoryEstimate, estimate_memory, is_out_of_memory
 from ctlite.recipe import DataRecipe, Recipe
 from ctlite.stages.stage import Need, Setup, Stage
 from ctprep.store.attributes import Kind
-from ctprep.store.errors import RecipeError, TableError
+from ctprep.store.errors import CtError, RecipeError, TableError, located
 from ctprep.store.place import find_place
 from ctprep.store.store import VolumeStore
 from ctprep.store.tables import read_scans
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,18 +61,18 @@ def assemble(recipe: Recipe) -> Parts:
         max_tokens=data.max_tokens,
         reports=[report for scan_id, report in by_scan.items() if scan_id in train],
     )
-    stage = recipe.stage.build(setup)
-    stage.model.visual_transformer.recompute = recipe.recompute
     reports = None
     if "text" in needs:
         reports = Reports(
             by_scan,
-            stage.model.tokenizer,
+            # The model comes last: it may take long to load, and the data may not fit.
+            lambda *texts, **options: stage.model.tokenizer(*texts, **options),
             choice=data.text,
             max_length=data.max_tokens,
             seed=recipe.seed,
             per_scan=data.texts_per_scan,
         )
+        _warn_of_single_pairs(data)
 
     def load(split: str, *, shuffle: bool) -> Loader:
         chosen = [row for row in rows if row.split == split]
@@ -79,24 +82,79 @@ def assemble(recipe: Recipe) -> Parts:
                 mend="split the scans first, by patient",
                 where=str(data.scans),
             )
-        return Loader(
-            [row.scan_id for row in chosen],
-            gray_store=jpeg,
-            hu_store=hifi,
-            reports=reports,
-            patients={row.scan_id: row.patient_id for row in chosen},
-            batch_size=data.batch_size,
-            seed=recipe.seed,
-            shuffle=shuffle,
-            prefetch=data.prefetch,
-            threads=data.threads,
-            unreadable_quota=data.unreadable_quota,
-            rank=ranks.rank(),
-            world_size=ranks.world_size(),
+        with located(f"{data.scans}, split {split!r}"):
+            return Loader(
+                [row.scan_id for row in chosen],
+                gray_store=jpeg,
+                hu_store=hifi,
+                reports=reports,
+                patients={row.scan_id: row.patient_id for row in chosen},
+                batch_size=data.batch_size,
+                seed=recipe.seed,
+                shuffle=shuffle,
+                prefetch=data.prefetch,
+                threads=data.threads,
+                unreadable_quota=data.unreadable_quota,
+                rank=ranks.rank(),
+                world_size=ranks.world_size(),
+            )
+
+    loader = load("train", shuffle=True)
+    tuning = load("tune", shuffle=False) if recipe.schedule.tune_steps else None
+    stage = _build(recipe, setup)
+    stage.model.visual_transformer.recompute = recipe.recompute
+    if reports is not None:
+        _check_tokens(stage, data.max_tokens)
+    return Parts(stage, loader, tuning)
+
+
+def estimate_step(stage: Stage, recipe: Recipe) -> MemoryEstimate:
+    """Estimate the memory that each process of a run will need.
+
+    Args:
+        stage: as it was assembled.
+        recipe: of the run.
+
+    Returns:
+        The estimate; what `fsdp` divides is divided.
+    """
+    return estimate_memory(
+        stage,
+        stage.model.config,
+        recipe.data.batch_size,
+        keeps_maps=stage.keeps_maps,
+        shares=ranks.world_size() if recipe.parallel == "fsdp" else 1,
+    )
+
+
+def _build(recipe: Recipe, setup: Setup) -> Stage:
+    try:
+        return recipe.stage.build(setup)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise CtError(
+            "memory ran out while the model was made",
+            mend="make it smaller (model.dim, model.codebook_size, model.latent_dim), or take a "
+            "machine with more memory",
+        ) from error
+
+
+def _warn_of_single_pairs(data: DataRecipe) -> None:
+    if data.batch_size * ranks.world_size() == 1:
+        logger.warning(
+            "in batches of one scan there is no other report to tell its own from, and little is "
+            "learned; raise data.batch_size"
         )
 
-    tuning = load("tune", shuffle=False) if recipe.schedule.tune_steps else None
-    return Parts(stage, load("train", shuffle=True), tuning)
+
+def _check_tokens(stage: Stage, max_tokens: int) -> None:
+    known = getattr(stage.model.text_transformer.config, "max_position_embeddings", max_tokens)
+    if max_tokens > known:
+        raise RecipeError(
+            f"data.max_tokens is {max_tokens}, and the text encoder takes {known}",
+            mend=f"--set data.max_tokens={known}",
+        )
 
 
 def _check_files(recipe: Recipe) -> None:
@@ -117,7 +175,7 @@ def _check_files(recipe: Recipe) -> None:
     ]
     if missing:
         raise RecipeError(
-            f"{len(missing)} files of the recipe are not there: " + "; ".join(missing),
+            "what the recipe names is not there: " + "; ".join(missing),
             mend="correct their paths, which start from the current folder, in the file or by "
             "--set key=path",
         )

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from ctlite import ranks
 from ctlite.averaging import WeightAverage
 from ctlite.divided import divided_like, whole_state
 from ctlite.stages.stage import Stage
+from ctprep.store.disk import writing
 from ctprep.store.errors import CheckpointError, located
 
 STATE_FILE = "state.json"
@@ -26,6 +29,8 @@ AVERAGE_FILE = "average.safetensors"
 RANDOM_FILE = "random.safetensors"
 BETWEEN = ":"
 """Stands between a parameter's name and its moment's, in the file of the optimizer."""
+CHECKPOINT = re.compile(r"step-\d{8,}")
+"""Name of its folder."""
 KEEP = 2
 """Checkpoints left in a run: the last, and one before in case of a damaged disk."""
 
@@ -77,15 +82,43 @@ def save_checkpoint(
 def _write(final: Path, tensors: dict[str, dict[str, Tensor]], progress: Progress) -> None:
     folder = final.parent
     partial = folder / f".{final.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name, state in tensors.items():
-        save_file(state, partial / name)
-    values = {"step": progress.step, "loader": progress.loader}
-    (partial / STATE_FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    publish_folder(partial, final)
+    with written_whole(partial, final):
+        for name, state in tensors.items():
+            save_file(state, partial / name)
+        values = {"step": progress.step, "loader": progress.loader}
+        (partial / STATE_FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     for old in list_checkpoints(folder)[:-KEEP]:
         shutil.rmtree(old)
+
+
+@contextmanager
+def written_whole(partial: Path, final: Path) -> Iterator[None]:
+    """Let a folder be filled, and give it its name when it is whole; otherwise remove it.
+
+    Args:
+        partial: made empty.
+        final: replaced where it exists; what was there stays if anything goes wrong.
+
+    Raises:
+        PlaceError: the disk is full, read-only or fails.
+    """
+    try:
+        with writing(str(final)):
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            try:
+                yield
+            except SafetensorError as error:
+                # Its own error for what the system says of the disk; the number is in the words.
+                raise _disk_error(error) from error
+            publish_folder(partial, final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _disk_error(error: SafetensorError) -> OSError:
+    number = re.search(r"os error (\d+)", str(error))
+    return OSError(int(number.group(1)) if number else 0, str(error))
 
 
 def publish_folder(partial: Path, final: Path) -> None:
@@ -120,7 +153,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
     Returns:
         Their folders, the oldest first.
     """
-    return sorted(folder.glob("step-*"))
+    return sorted(path for path in folder.glob("step-*") if CHECKPOINT.fullmatch(path.name))
 
 
 def load_checkpoint(
@@ -147,13 +180,15 @@ def load_checkpoint(
             _load_optimizer(stage, optimizer, load_file(path / OPTIMIZER_FILE))
             average.load_state_dict(load_file(path / AVERAGE_FILE))
             _load_random(load_file(path / RANDOM_FILE))
-            return Progress(int(values["step"]), values["loader"])
-        except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
-            if isinstance(error, CheckpointError):
-                raise
+            return Progress(int(values["step"]), dict(values["loader"]))
+        except CheckpointError:
+            raise
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            before = len(list_checkpoints(path.parent)) > 1
             raise CheckpointError(
                 f"the checkpoint cannot be read: {str(error).splitlines()[0]}",
-                mend="remove its folder; the run then goes on from the one before",
+                mend="remove its folder; the run then "
+                + ("goes on from the one before" if before else "begins anew"),
             ) from error
 
 

@@ -28,8 +28,7 @@ from ctlite.models.projection import SFP, sfp_parameter_counts
 from ctlite.models.projection_init import Cores, Method, approximate
 from ctlite.models.weights_file import read_weights
 from ctlite.models.weights_writer import Layout, lay_out, write_numbers
-from ctprep.store.columns import write_atomically
-from ctprep.store.disk import writing
+from ctprep.store.disk import write_atomically, writing
 from ctprep.store.errors import CheckpointError
 
 PROJECTION = "to_visual_latent"

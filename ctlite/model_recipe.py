@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ctlite.models.config import SLP, Pooling, Size
 
@@ -10,7 +10,9 @@ from ctlite.models.config import SLP, Pooling, Size
 class Section(BaseModel):
     """Base of every section of a recipe: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False
+    )
 
 
 class TextRecipe(Section):
@@ -50,6 +52,13 @@ class ModelRecipe(Section):
     hu_range: tuple[float, float] = (-1000, 1000)
     """HU that become -1 and 1: [-1000, 1000] in CT-CLIP v2, [-1000, 200] in v1."""
     text: TextRecipe = TextRecipe()
+
+    @field_validator("hu_range")
+    @classmethod
+    def _check_hu_range(cls, hu_range: tuple[float, float]) -> tuple[float, float]:
+        if hu_range[0] >= hu_range[1]:
+            raise ValueError("the first must be less than the second")
+        return hu_range
 
 
 Input = Literal["hifi", "jpeg"]

@@ -17,6 +17,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ctprep.store.errors import CtError
+
 T = TypeVar("T")
 
 
@@ -55,17 +57,27 @@ def first_alone(work: Callable[[], T], otherwise: Callable[[], T]) -> T:
     """Have the first rank do what must be done once, and the others wait for it.
 
     Args:
-        work: done by rank 0; an error of it ends all processes, by torchrun.
+        work: done by rank 0.
         otherwise: done by the others when it is done.
 
     Returns:
         What either gave.
+
+    Raises:
+        CtError: of the work, on all ranks, so that none waits for what does not come.
     """
+    fault: CtError | None = None
     if rank() == 0:
-        result = work()
-        wait()
+        try:
+            result = work()
+        except CtError as error:
+            gather_values(error)
+            raise
+        gather_values(fault)
         return result
-    wait()
+    fault = gather_values(fault)[0]
+    if fault is not None:
+        raise fault
     return otherwise()
 
 

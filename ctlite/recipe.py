@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from ctlite.data.reports import TextChoice
 from ctlite.model_recipe import ModelRecipe, Section
+from ctlite.recipe_faults import fault_lines, suggest
 from ctlite.stages.clip import ClipConfig
 from ctlite.stages.fast import FastConfig
 from ctlite.stages.sfp import SfpConfig
@@ -44,8 +44,8 @@ class DataRecipe(Section):
     sentences about findings and absences, which suits a text encoder that is not pretrained."""
     texts_per_scan: int = Field(default=1, gt=0)
     """Sentences drawn of each scan's report, for one look at its volume."""
-    max_tokens: int = Field(default=512, gt=0)
-    """Tokens kept of a report."""
+    max_tokens: int = Field(default=512, ge=3)
+    """Tokens kept of a report; two of them mark its begin and end."""
     batch_size: int = Field(default=4, gt=0)
     """Scans in a batch of each process."""
     threads: int = Field(default=2, gt=0)
@@ -106,7 +106,7 @@ class Recipe(Section):
     schedule: ScheduleRecipe
     out: Path
     """Run folder."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     device: str = "auto"
     """`auto` takes a GPU where there is one."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -177,23 +177,13 @@ def check_recipe(values: dict[str, Any], *, where: str | None = None) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        faults = [line for fault in error.errors() for line in _fault_lines(fault)]
+        faults = [line for fault in error.errors() for line in fault_lines(fault, Recipe)]
+        count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise RecipeError(
-            f"the recipe has {len(faults)} faults: " + "; ".join(faults),
-            mend="correct them in the file, or by --set path=value",
+            f"the recipe has {count}: " + "; ".join(faults),
+            mend="correct the file, or give --set section.key=value",
             where=where,
         ) from error
-
-
-def _fault_lines(fault: ErrorDetails) -> list[str]:
-    # The tag of the stage's section comes second in a path, and is no key of the file.
-    place = [str(part) for part in fault["loc"]]
-    if place[:1] == ["stage"] and len(place) > 2:
-        del place[1]
-    if not place:
-        return str(fault["msg"]).removeprefix("Value error, ").splitlines()
-    given = "" if fault["type"] == "missing" else f" (given: {fault['input']!r})"
-    return [f"{'.'.join(place)}: {fault['msg']}{given}"]
 
 
 def recipe_names() -> list[str]:
@@ -218,10 +208,12 @@ def _read_toml(name_or_path: str) -> dict[str, Any]:
         raise RecipeError(
             f"the recipe cannot be read: {error}", mend="give a TOML file", where=name_or_path
         ) from error
-    raise RecipeError(
-        f"there is no recipe {name_or_path!r}",
-        mend=f"give a .toml file, or one of {', '.join(recipe_names())}",
-    )
+    if path.is_file():
+        mend = "give it a name that ends with .toml"
+    else:
+        near = suggest(name_or_path, recipe_names())
+        mend = f"give a .toml file, or the name of a shipped recipe; {near}"
+    raise RecipeError(f"there is no recipe {name_or_path!r}", mend=mend)
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

@@ -13,11 +13,13 @@ from typing import Any
 import torch
 
 from ctlite import ranks
-from ctlite.checkpoint import list_checkpoints, publish_folder
+from ctlite.checkpoint import list_checkpoints, written_whole
 from ctlite.divided import whole_state
 from ctlite.model_card import write_card
+from ctlite.models.config import CONFIG_FILE
 from ctlite.models.ct_clip import MODEL_FOLDER, CtClip
 from ctlite.recipe import Recipe, differing_keys, load_recipe, to_toml
+from ctprep.store.disk import write_atomically, writing
 from ctprep.store.errors import RecipeError
 
 logger = logging.getLogger(__name__)
@@ -25,11 +27,17 @@ logger = logging.getLogger(__name__)
 HOW = tuple(
     f"{key}:"
     for key in (
-        *("out", "parallel", "tensorboard", "data.cache", "data.cache_gib"),
-        *("data.threads", "data.prefetch"),
+        *("out", "device", "parallel", "tensorboard", "compile", "recompute"),
+        *("data.cache", "data.cache_gib", "data.threads", "data.prefetch"),
+        *("data.unreadable_quota", "schedule.checkpoint_steps"),
     )
 )
-"""Keys of a recipe that say where and how, and are no part of what a run computes."""
+"""Keys of a recipe that say where and how, and are no part of what a run computes. The quota is
+among them, so that a run that met a damaged volume can go on without it."""
+OTHERS = {"zarr.json": "a store", CONFIG_FILE: "a model folder"}
+"""What is taken for a run folder by mistake, by a file that is in it."""
+KEYS_SHOWN = 8
+"""Differing keys that a message tells; a recipe of another stage has dozens."""
 PACKAGES = ("ct-lite", "torch", "transformers", "tokenizers", "safetensors", "numpy", "zarr")
 
 
@@ -50,6 +58,11 @@ class RunFolder:
         return self.path / MODEL_FOLDER
 
     @property
+    def recipe(self) -> Path:
+        """What the run was begun with."""
+        return self.path / "recipe.toml"
+
+    @property
     def metrics(self) -> Path:
         """One JSON object a step."""
         return self.path / "metrics.jsonl"
@@ -66,26 +79,45 @@ class RunFolder:
             The folder, with recipe and environment in it.
 
         Raises:
-            RecipeError: the folder has checkpoints of another recipe.
+            RecipeError: the folder has checkpoints of another recipe, or is a store or a model.
+            PlaceError: it cannot be written to.
         """
         run = cls(path)
-        path.mkdir(parents=True, exist_ok=True)
-        written = path / "recipe.toml"
-        if written.is_file() and (list_checkpoints(run.checkpoints) or run.model.is_dir()):
-            before = load_recipe(str(written))
-            differing = [
-                line for line in differing_keys(recipe, before) if not line.startswith(HOW)
-            ]
-            if differing:
-                raise RecipeError(
-                    "the run folder holds another recipe; " + "; ".join(differing),
-                    mend="give another run folder, or the recipe it was begun with",
-                    where=str(path),
-                )
-        written.write_text(to_toml(recipe), encoding="utf-8")
-        environment = json.dumps(describe_environment(), indent=2) + "\n"
-        (path / "environment.json").write_text(environment, encoding="utf-8")
+        with writing(str(path)):
+            path.mkdir(parents=True, exist_ok=True)
+            run._check_same(recipe)
+            write_atomically(run.recipe, to_toml(recipe).encode())
+            environment = json.dumps(describe_environment(), indent=2) + "\n"
+            write_atomically(path / "environment.json", environment.encode())
         return run
+
+    def _check_same(self, recipe: Recipe) -> None:
+        other = next((kind for file, kind in OTHERS.items() if (self.path / file).exists()), None)
+        if other is not None:
+            raise RecipeError(
+                f"this is {other}, and no run folder",
+                mend="give a new folder (--out)",
+                where=str(self.path),
+            )
+        if not list_checkpoints(self.checkpoints) and not self.model.is_dir():
+            return
+        if not self.recipe.is_file():
+            raise RecipeError(
+                "the run folder has lost its recipe.toml, so that nobody knows what it holds",
+                mend="put the recipe back, or give another run folder (--out)",
+                where=str(self.path),
+            )
+        before = load_recipe(str(self.recipe))
+        differing = [line for line in differing_keys(recipe, before) if not line.startswith(HOW)]
+        if not differing:
+            return
+        more = len(differing) - KEYS_SHOWN
+        shown = "; ".join(differing[:KEYS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+        raise RecipeError(
+            f"the run folder holds another recipe; {shown}",
+            mend="give another run folder (--out), or the recipe it was begun with",
+            where=str(self.path),
+        )
 
     def last_checkpoint(self) -> Path | None:
         """Find the newest checkpoint.
@@ -103,13 +135,10 @@ class RunFolder:
             step: steps done; later ones are removed.
         """
         if self.metrics.is_file():
-            lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-            # A killed run may leave half a line at the end.
-            whole = [line for line in lines if line.endswith("\n")]
-            kept = [line for line in whole if json.loads(line)["step"] <= step]
-            partial = self.path / f".{self.metrics.name}.partial"
-            partial.write_text("".join(kept), encoding="utf-8")
-            partial.replace(self.metrics)
+            lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
+            # A killed run may leave half a line at the end, a damaged disk anything.
+            kept = [line for line in lines if (done := _step_of(line)) and done <= step]
+            write_atomically(self.metrics, "".join(f"{line}\n" for line in kept).encode())
 
     def log(self, metrics: Mapping[str, Any]) -> None:
         """Append the metrics of a step.
@@ -117,7 +146,7 @@ class RunFolder:
         Args:
             metrics: plain values, units in their names.
         """
-        with self.metrics.open("a", encoding="utf-8") as file:
+        with writing(str(self.metrics)), self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(dict(metrics)) + "\n")
 
     def save_model(self, model: CtClip, recipe: Recipe) -> None:
@@ -130,10 +159,17 @@ class RunFolder:
         state = whole_state(model.state_dict())
         if ranks.rank() == 0:
             partial = self.path / ".model.partial"
-            model.save_pretrained(partial, state)
-            write_card(partial, self.path.resolve().name, model.config, tell_story(recipe))
-            publish_folder(partial, self.model)
+            with written_whole(partial, self.model):
+                model.save_pretrained(partial, state)
+                write_card(partial, self.path.resolve().name, model.config, tell_story(recipe))
         ranks.wait()
+
+
+def _step_of(line: str) -> int | None:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def tell_story(recipe: Recipe) -> list[str]:

@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ctlite import ranks
-from ctlite.assembly import assemble
+from ctlite.assembly import assemble, estimate_step
 from ctlite.averaging import WeightAverage
 from ctlite.checkpoint import Progress, load_checkpoint, save_checkpoint
 from ctlite.compiling import compile_blocks
@@ -22,7 +22,6 @@ from ctlite.data.loader import Loader
 from ctlite.memory import (
     GIB,
     check_memory,
-    estimate_memory,
     is_out_of_memory,
     out_of_memory,
     peak_bytes,
@@ -39,7 +38,7 @@ from ctlite.run_folder import RunFolder
 from ctlite.stages.stage import Stage
 from ctlite.stopping import StopRequest
 from ctlite.tensorboard import Board
-from ctprep.store.errors import CtError, RecipeError
+from ctprep.store.errors import CtError, RecipeError, located
 
 logger = logging.getLogger(__name__)
 
@@ -162,13 +161,15 @@ class _Loop:
         self.loader = loader
         self.tuning = tuning
         self.step = 0
+        self.saved = 0
+        """Step of the last checkpoint."""
 
     def start(self) -> None:
         """Take up the last checkpoint, or look at the data for the first time."""
         last = self.run.last_checkpoint()
         _check_same(None if last is None else last.name)
         if last is None:
-            with closing(self._batches()) as batches:
+            with self._memory_told(), closing(self._batches()) as batches:
                 self.stage.prepare(batches)
         self.parallel = ParallelStage(self.stage, self.recipe.parallel)
         options = self.recipe.optimizer
@@ -181,8 +182,9 @@ class _Loop:
             torch.manual_seed(self.recipe.seed * ranks.world_size() + ranks.rank())
         if last is not None:
             progress = load_checkpoint(last, self.stage, self.optimizer, self.average)
-            self.loader.load_state_dict(progress.loader)
-            self.step = progress.step
+            with located(last):
+                self.loader.load_state_dict(progress.loader)
+            self.step = self.saved = progress.step
             logger.info("going on after step %d", self.step)
         if ranks.rank() == 0:
             self.run.cut_metrics(self.step)
@@ -192,7 +194,8 @@ class _Loop:
         plan = self.recipe.schedule
         with StopRequest() as stop, closing(iter(self.loader)) as batches:
             while self.step < plan.steps:
-                report = self._guarded_step(batches)
+                with self._memory_told():
+                    report = self._one_step(batches)
                 if ranks.rank() == 0:
                     self.run.log(report.metrics())
                 is_last = self.step == plan.steps
@@ -216,10 +219,12 @@ class _Loop:
         progress = Progress(self.step, self.loader.state_dict())
         folder = self.run.checkpoints
         save_checkpoint(folder, self.stage, self.optimizer, self.average, progress)
+        self.saved = self.step
 
-    def _guarded_step(self, batches: Iterator[Batch]) -> StepReport:
+    @contextmanager
+    def _memory_told(self) -> Iterator[None]:
         try:
-            return self._one_step(batches)
+            yield
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -246,7 +251,7 @@ class _Loop:
         seen: list[str] = []
         for number in range(1, options.accumulation + 1):
             asked = time.perf_counter()
-            batch = next(batches)
+            batch = self._next(batches, is_first=number == 1)
             waited += time.perf_counter() - asked
             seen += batch.scan_ids
             with self.parallel.accumulating(is_last=number == options.accumulation):
@@ -280,6 +285,31 @@ class _Loop:
             tune_loss=self._tune_loss(),
         )
 
+    def _next(self, batches: Iterator[Batch], *, is_first: bool) -> Batch:
+        try:
+            batch = self._agreed(batches)
+        except CtError:
+            # Within a step the codebook has moved already, so only its beginning can be kept.
+            if is_first and self.step > self.saved:
+                self.save()
+            raise
+        if batch is None:
+            raise RuntimeError("the loader, which goes on for ever, has come to an end")
+        return batch
+
+    def _agreed(self, batches: Iterator[Batch]) -> Batch | None:
+        # A process that stops alone leaves the others waiting for it.
+        batch, fault = None, None
+        try:
+            batch = next(batches, None)
+        except CtError as error:
+            fault = error
+        if ranks.agree(fault is not None, self.device):
+            raise fault or CtError(
+                "another process could not read its scans", mend="do what that process says"
+            )
+        return batch
+
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         is_low = self.recipe.precision == "bfloat16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_low):
@@ -303,18 +333,12 @@ class _Loop:
     def _batches(self) -> Generator[Batch, None, None]:
         for epoch in itertools.count():
             with closing(self.loader.epoch(epoch)) as batches:
-                for batch in batches:
+                while (batch := self._agreed(batches)) is not None:
                     yield batch.to(self.device)
 
 
 def _check_fits(stage: Stage, recipe: Recipe, device: torch.device) -> None:
-    estimate = estimate_memory(
-        stage,
-        stage.model.config,
-        recipe.data.batch_size,
-        keeps_maps=stage.keeps_maps,
-        shares=ranks.world_size() if recipe.parallel == "fsdp" else 1,
-    )
+    estimate = estimate_step(stage, recipe)
     logger.info("memory needed: %s", estimate)
     check_memory(estimate, device)
 

@@ -52,6 +52,8 @@ def cataloged(store: VolumeStore) -> Iterator[Item]:
     Raises:
         PlaceError: it cannot be written.
     """
+    # A folder by its name, as everywhere in a report; a bucket is not found by that.
+    shown = store.name if store.place.path is not None else store.url
     for error in store.write_catalog():
         yield Item(
             "refused",
@@ -59,8 +61,7 @@ def cataloged(store: VolumeStore) -> Iterator[Item]:
             error.where,
             verdict="damaged-volume",
             what=f"the catalog leaves this volume of the store out: {error.what}",
-            mend=f"`ctprep verify {store.name} --repair` moves it away, and tells how to make it "
-            "again",
+            mend=f"`ctprep verify {shown} --repair` moves it away, and tells how to make it again",
         )
 
 

@@ -15,13 +15,23 @@ from pathlib import Path
 PREFIX = "ctprep-run-"
 
 
+_looked_through: set[str] = set()
+"""Where this process has removed what others had left."""
+
+
 @contextmanager
-def scratch_folder() -> Iterator[Path]:
+def scratch_folder(*, is_of_run: bool = True) -> Iterator[Path]:
     """Make a folder among the temporary files, and remove it at the end.
 
     Folders of killed processes of the same user are removed as well.
+
+    Args:
+        is_of_run: whether it is one for a whole run; before the many small ones within a run, a
+            process looks for abandoned folders once.
     """
-    _remove_abandoned()
+    if is_of_run or tempfile.gettempdir() not in _looked_through:
+        _remove_abandoned()
+        _looked_through.add(tempfile.gettempdir())
     folder, lock = _make_locked()
     try:
         yield folder

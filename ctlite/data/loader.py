@@ -118,6 +118,7 @@ class Loader:
         self.unreadable: list[str] = []
         """Scans gone without so far."""
         self._check_recipe()
+        self._texts_digest = None if reports is None else reports.digest(self._scan_ids)
         self._pools = self._make_pools()
         self.order(0)
 
@@ -186,6 +187,7 @@ class Loader:
             "epoch": self._epoch,
             "position": self._position,
             "order_digest": order_digest(self.order(self._epoch)),
+            "texts_digest": self._texts_digest,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -196,9 +198,14 @@ class Loader:
 
         Raises:
             CheckpointError: the same place cannot be found, as scans, reports, batch size,
-                number of processes or seed have changed. Changed sentences of `sentences`
-                go unnoticed.
+                number of processes or seed have changed; or texts of reports have.
         """
+        missing = {"seed", "epoch", "position", "order_digest"} - state.keys()
+        if missing:
+            raise CheckpointError(
+                f"the data position lacks {', '.join(sorted(missing))}",
+                mend="remove the checkpoint, or start a new run",
+            )
         same_seed = state["seed"] == self._seed
         if not same_seed or state["order_digest"] != order_digest(self.order(state["epoch"])):
             raise CheckpointError(
@@ -206,6 +213,13 @@ class Loader:
                 f"{state['seed']} then, {self._seed} now)",
                 mend="resume with the same scans, reports, batch size, number of processes and "
                 "seed, or start a new run from this checkpoint",
+            )
+        # A checkpoint of before texts were compared has no digest of them.
+        if state.get("texts_digest", self._texts_digest) != self._texts_digest:
+            raise CheckpointError(
+                "texts of reports are not those that the run was trained on",
+                mend="resume with the same report table and data.text, or start a new run from "
+                "this checkpoint",
             )
         self._epoch, self._position = state["epoch"], state["position"]
 
@@ -220,6 +234,7 @@ class Loader:
         self, places: Iterator[tuple[int, int]]
     ) -> Generator[tuple[int, int, Batch], None, None]:
         pending: deque[tuple[int, int, _Planned]] = deque()
+        nothing = 0
         executor = ThreadPoolExecutor(self._threads, thread_name_prefix=THREAD_NAME)
         try:
             self._plan_ahead(executor, pending, places)
@@ -230,7 +245,11 @@ class Loader:
                 # Before the consumer goes to work, so that the threads do too.
                 self._plan_ahead(executor, pending, places)
                 if batch is not None:
+                    nothing = 0
                     yield epoch, position, batch
+                else:
+                    nothing += 1
+                    self._check_some(nothing, epoch)
                 del batch
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
@@ -267,7 +286,7 @@ class Loader:
             except PlaceError:
                 # Where nothing answers no volume is at fault, and none after it could be read.
                 raise
-            except (StoreError, OSError) as error:
+            except StoreError as error:
                 self._go_without(scan_id, error)
                 continue
             if len(kept) < row:
@@ -287,11 +306,13 @@ class Loader:
             token_ids, mask = self._reports.tokenize(kept, planned.epoch)
         return Batch(tuple(kept), lent.get("jpeg"), lent.get("hifi"), token_ids, mask)
 
-    def _go_without(self, scan_id: str, error: Exception) -> None:
+    def _go_without(self, scan_id: str, error: StoreError) -> None:
         if scan_id in self.unreadable:
             # In another epoch: it is one scan, and was told.
             return
         if len(self.unreadable) >= self._quota:
+            if self._world_size == 1:
+                error.mend += f", or go without: --set data.unreadable_quota={self._quota + 1}"
             raise error
         self.unreadable.append(scan_id)
         logger.warning(
@@ -301,6 +322,15 @@ class Loader:
             self._quota,
             error,
         )
+
+    def _check_some(self, nothing: int, epoch: int) -> None:
+        # The quota may exceed the scans, and an endless iteration would never come to a batch.
+        if nothing >= len(self.order(epoch)):
+            raise StoreError(
+                f"not one scan of a whole epoch could be read, the first are "
+                f"{', '.join(self.unreadable[:5])}",
+                mend="look at the store: ctprep verify",
+            )
 
     def _keys(self, epoch: int) -> dict[str, tuple[tuple[str, str], ...]]:
         keys: dict[str, tuple[tuple[str, str], ...]] = {}
@@ -329,7 +359,8 @@ class Loader:
         if self._world_size > 1 and (not self._drop_last or self._quota):
             raise RecipeError(
                 f"{self._world_size} processes need batches of the same size",
-                mend="set drop_last and an unreadable quota of 0, or use one process",
+                mend="set data.unreadable_quota=0 and repair the store (ctprep verify --repair), "
+                "or use one process; in code, also set drop_last",
             )
         if not 0 <= self._rank < self._world_size:
             raise RecipeError(
@@ -355,6 +386,14 @@ def _read_scan(scan_id: str, targets: list[tuple[VolumeStore, Volume]]) -> None:
         with located(scan_id):
             for store, out in targets:
                 store.read(scan_id, out=out)
+    except PlaceError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"it cannot be read: {error.strerror or error}",
+            mend="look at the disk, and at the store: ctprep verify",
+            where=scan_id,
+        ) from error
     except Exception as error:
         error.add_note(f"while reading scan {scan_id}")
         raise

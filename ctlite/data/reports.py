@@ -83,21 +83,38 @@ class Reports:
     """Texts a scan; more than one needs `sentences`, of which none comes twice if there are
     enough."""
 
-    def check(self, scan_ids: Iterable[str]) -> None:
-        """Check that every scan has a report.
+    def check(self, scan_ids: Sequence[str]) -> None:
+        """Check that every scan has a report, and that there is text in it.
 
         Args:
             scan_ids: the scans to be trained on.
 
         Raises:
-            TableError: naming the first scans without one.
+            TableError: naming the first scans without.
         """
         missing = [scan_id for scan_id in scan_ids if scan_id not in self.by_scan]
         if missing:
             raise TableError(
-                f"{len(missing)} scans have no report, the first are {', '.join(missing[:5])}",
+                f"{len(missing)} of {len(scan_ids)} scans have no report, the first are "
+                f"{', '.join(missing[:5])}",
                 mend="add their reports to the report table, or take them out of the scan table",
             )
+        empty = [scan_id for scan_id in scan_ids if self._is_empty(self.by_scan[scan_id])]
+        if empty:
+            raise TableError(
+                f"{len(empty)} of {len(scan_ids)} scans have a report whose {self.choice} text is "
+                f"empty, the first are {', '.join(empty[:5])}",
+                mend="take these scans out of the scan table, or set another data.text",
+            )
+
+    def _is_empty(self, report: ReportText) -> bool:
+        seen = {
+            "full": [report.full],
+            "positive": [report.positive],
+            "mixed": [report.full, report.positive],
+            "sentences": report.sentences(),
+        }
+        return not all(text.strip() for text in seen[self.choice])
 
     def texts(self, scan_id: str, epoch: int) -> tuple[str, ...]:
         """Choose the texts of a scan.
@@ -121,6 +138,28 @@ class Reports:
         if self.choice == "mixed":
             is_full = self._random(scan_id, epoch).random() < 0.5
         return (report.full if is_full else report.positive,) * self.per_scan
+
+    def digest(self, scan_ids: Iterable[str]) -> str:
+        """Fingerprint all texts that may be drawn, to recognize them when a run is resumed.
+
+        Args:
+            scan_ids: the scans that are trained on, in any order.
+
+        Returns:
+            32 hexadecimal digits; texts that `choice` leaves out do not matter.
+        """
+        found = hashlib.blake2b(digest_size=16)
+        for scan_id in sorted(scan_ids):
+            found.update(repr((scan_id, self._choices(scan_id))).encode())
+        return found.hexdigest()
+
+    def _choices(self, scan_id: str) -> tuple[str, ...]:
+        report = self.by_scan[scan_id]
+        if self.choice == "sentences":
+            return tuple(report.sentences())
+        if self.choice == "mixed":
+            return report.full, report.positive
+        return (report.full if self.choice == "full" else report.positive,)
 
     def unique_text(self, scan_id: str, epoch: int) -> str | None:
         """Tell the text that may not come twice in a batch.

@@ -134,5 +134,6 @@ def _refuse(scans: int, largest: int, batch_size: int) -> None:
     raise RecipeError(
         f"no batch of {batch_size} scans (over all ranks) can be made: of {scans} scans only "
         f"{largest} go together, as no patient and no report may come twice",
-        mend=f"set a batch size of at most {largest} over all ranks, or add scans",
+        mend=f"set a batch size of at most {largest} over all ranks (data.batch_size is that of "
+        "one), use fewer processes, or add scans",
     )

@@ -56,4 +56,5 @@ def _check_same_grid(gray_store: VolumeStore, hu_store: VolumeStore) -> None:
             f"the JPEG store has {gray.shape} voxels of {gray.spacing_mm} mm, the hi-fi store "
             f"{hu.shape} of {hu.spacing_mm} mm",
             mend="make the JPEG store from this hi-fi store: ctprep compress",
+            where=f"{gray_store.name}, {hu_store.name}",
         )

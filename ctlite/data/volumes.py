@@ -98,14 +98,18 @@ def to_video(
         if out is None
         else out
     )
-    half = (high - low) / 2
+    half, lowest = (
+        torch.full(video.shape[-1:], value, device=video.device)
+        for value in ((high - low) / 2, -1.0)
+    )
     for part, target in _parts(source, video[:, 0]):
         target.copy_(part)
         if hu_range is not None:
             target.clamp_(low, high)
         if low:
             target.sub_(low)
-        target.div_(half).sub_(1)
+        # Rows, not numbers: only so is it one vectorized pass, and rounded as v / half - 1 is.
+        torch.addcdiv(lowest, target, half, out=target)
     return video
 
 

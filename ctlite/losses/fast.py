@@ -1,7 +1,7 @@
 """FAST: a student on compressed volumes learns to attend as its teacher does on clean ones."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -9,6 +9,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from jaxtyping import Float
 from torch import Tensor
 
+from ctlite.losses.at_once import sum_at_once
 from ctlite.losses.style import style_loss
 from ctlite.models.attention import Attention
 from ctlite.models.ct_encoder import CTViT, Walk
@@ -120,11 +121,18 @@ def block_loss(
         if student.attn_map is None or teacher.attn_map is None:
             raise RecipeError("records hold no attention maps", mend="walk with maps=True")
         return style_loss(student.attn_map, teacher.attn_map)
-    if term == "self":
-        return _mse(student.attn_out, teacher.attn_out)
     if term == "cross":
-        return _mse(cross_attention(student, teacher, teacher_attention), teacher.attn_out)
-    return _mse(student.out, teacher.out)
+
+        def crossed(query: Tensor) -> Tensor:
+            asking = replace(student, query=query)
+            return _mse(cross_attention(asking, teacher, teacher_attention), teacher.attn_out)
+
+        # Backward would need the teacher's keys and values, and all between them and the loss.
+        return sum_at_once([crossed], student.query)
+    own, other = (
+        (student.attn_out, teacher.attn_out) if term == "self" else (student.out, teacher.out)
+    )
+    return sum_at_once([lambda x: _mse(x, other)], own)
 
 
 def cross_attention(

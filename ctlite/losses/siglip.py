@@ -4,8 +4,10 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
+
+from ctlite.losses.row_sum import at_least_float32, mask_equal_texts, sum_over_rows
 
 START_LOG_SCALE = 2.302585092994046
 """Natural logarithm of 10."""
@@ -37,12 +39,23 @@ def siglip_logits(
 
 
 def siglip_loss(
-    logits: Float[Tensor, "pair pair"], mean_over: Literal["pairs", "texts"] = "texts"
+    image: Float[Tensor, "pair latent"],
+    text: Float[Tensor, "pair latent"],
+    log_scale: Float[Tensor, ""],
+    bias: Float[Tensor, ""],
+    text_numbers: Int64[Tensor, " pair"] | None = None,
+    *,
+    mean_over: Literal["pairs", "texts"] = "texts",
 ) -> Float[Tensor, ""]:
-    """Tell each pair on the diagonal from all others, one by one.
+    """Tell each pair on the diagonal from all others, one by one, some texts at a time.
 
     Args:
-        logits: from `siglip_logits`.
+        image: as in `siglip_logits`.
+        text: as in `siglip_logits`, of the images in order.
+        log_scale: as in `siglip_logits`.
+        bias: as in `siglip_logits`.
+        text_numbers: equal for equal texts, which are no wrong pairs of each other's images; None
+            if no two are equal.
         mean_over: `texts` divides the sum by N, as SigLIP does; `pairs` by N^2.
 
     Returns:
@@ -51,7 +64,16 @@ def siglip_loss(
     Source:
         CT-Lite (17)-(18); Zhai et al., "Sigmoid Loss for Language Image Pre-Training", 2023.
     """
-    count = len(logits)
-    sign = 2 * torch.eye(count, dtype=logits.dtype, device=logits.device) - 1
-    total = -F.logsigmoid(sign * logits).sum()
-    return total / (count if mean_over == "texts" else count**2)
+    count = len(text)
+
+    def part(rows: slice, image: Tensor, text: Tensor, log_scale: Tensor, bias: Tensor) -> Tensor:
+        logits = siglip_logits(image, text[rows], log_scale, bias)
+        logits = mask_equal_texts(logits, text_numbers, rows)
+        own = logits.diagonal(rows.start)
+        # The pairs themselves count with the other sign.
+        wrong = logits.diagonal_scatter(-own, rows.start)
+        return -F.logsigmoid(-wrong).sum()
+
+    with torch.autocast(image.device.type, enabled=False):
+        inputs = at_least_float32(image, text, log_scale, bias)
+        return sum_over_rows(part, count, *inputs) / (count if mean_over == "texts" else count**2)

@@ -134,9 +134,11 @@ class Attention(nn.Module):
         Returns:
             Output of the layer, before the residual.
         """
-        mask = None if bias is None else bias[None].to(query.dtype)
+        # Under autocast values alone are in half precision, which is that of the kernel.
+        dtype = value.dtype
+        mask = None if bias is None else bias[None].to(dtype)
         mixed = F.scaled_dot_product_attention(
-            query, key.to(query.dtype), value.to(query.dtype), attn_mask=mask, scale=LOGIT_SCALE
+            query.to(dtype), key.to(dtype), value, attn_mask=mask, scale=LOGIT_SCALE
         )
         weight = self.to_out.weight.detach() if frozen else self.to_out.weight
         return F.linear(_join(mixed), weight)

@@ -12,7 +12,7 @@ from ctlite.models.ct_clip import CtClip, find_model
 from ctlite.models.text_encoder import TextTower, build_small_bert, load_text_tower
 from ctlite.models.weights_file import read_weights
 from ctprep.store.attributes import StoreAttributes
-from ctprep.store.errors import CheckpointError, RecipeError
+from ctprep.store.errors import CheckpointError, RecipeError, StoreMismatchError
 
 SMALL_BERT = "small-bert"
 
@@ -46,8 +46,21 @@ def with_gray(config: ModelConfig, store: StoreAttributes) -> ModelConfig:
 
     Returns:
         The configuration with grid and orientation as they were.
+
+    Raises:
+        StoreMismatchError: the model has learned from gray levels of another window.
     """
     seen = config.preprocessing
+    if seen.kind == "jpeg" and seen.window != store.window:
+        stored, learned = (
+            "none" if window is None else f"{window.center_hu:g} +- {window.width_hu / 2:g} HU"
+            for window in (store.window, seen.window)
+        )
+        raise StoreMismatchError(
+            f"the store's window is {stored}, the model has learned from {learned}",
+            mend="choose a store of that window, or begin from a model of clean volumes",
+            where="data.jpeg_store of the recipe",
+        )
     gray = Preprocessing(
         kind="jpeg",
         grid=seen.grid,

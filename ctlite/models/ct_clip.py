@@ -168,7 +168,12 @@ class CtClip(nn.Module):
         config = ModelConfig.read(folder)
         with located(folder):
             model = cls(config, restore_text_tower(folder / TEXT_FOLDER), blank=True)
-            model.load_weights(read_weights(folder / WEIGHTS_FILE).tensors)
+            try:
+                model.load_weights(read_weights(folder / WEIGHTS_FILE).tensors)
+            except CheckpointError as error:
+                # No [model] of a recipe has a part in this.
+                error.mend = f"save the model again, {CONFIG_FILE} and {WEIGHTS_FILE} together"
+                raise
         return model.eval()
 
 

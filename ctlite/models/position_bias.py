@@ -55,5 +55,6 @@ class PositionBias(nn.Module):
         row_offset = row[:, None] - row[None, :] + height - 1
         column_offset = column[:, None] - column[None, :] + width - 1
         which = row_offset * (2 * width - 1) + column_offset
-        pairs = per_offset.index_select(0, which.flatten())
-        return pairs.T.reshape(-1, height * width, height * width)
+        # Contiguous: on GPUs no fused kernel takes a bias whose keys lie apart in memory.
+        pairs = per_offset.T.index_select(1, which.flatten())
+        return pairs.view(-1, height * width, height * width)

@@ -21,7 +21,8 @@ from ctlite.models.even_split import split_evenly
 from ctlite.models.projection_init import Method, approximate
 from ctprep.store.errors import RecipeError
 
-MIDDLE_NUMBERS = {"cpu": 2**20, "cuda": 2**25}
+MIDDLE_NUMBERS = {"cpu": 2**17, "cuda": 2**25}
+"""Floats between the cores at once; half a megabyte stays in the cache of a core."""
 
 
 class SFP(nn.Module):

@@ -66,12 +66,26 @@ def load_text_tower(name_or_folder: str, *, local_files_only: bool = False) -> T
         else:
             encoder = AutoModel.from_pretrained(name_or_folder, **options)
             tokenizer = AutoTokenizer.from_pretrained(name_or_folder, **options)
+        check_vocabulary(tokenizer)
     except (OSError, ValueError, ImportError) as error:
         raise CheckpointError(
             f"the text encoder {name_or_folder!r} cannot be loaded: {str(error).splitlines()[0]}",
             mend="give the folder of a downloaded encoder, or a hub name and a network",
         ) from error
     return TextTower(encoder.eval(), tokenizer)
+
+
+def check_vocabulary(tokenizer: Any) -> None:  # noqa: ANN401 - of any class
+    """Refuse a tokenizer without words, as transformers makes of a folder without a vocabulary.
+
+    Args:
+        tokenizer: as it was loaded.
+
+    Raises:
+        ValueError: it knows nothing but special tokens.
+    """
+    if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
+        raise ValueError("its tokenizer knows no word: vocab.txt or tokenizer.json is missing")
 
 
 def _is_bert(values: dict[str, Any]) -> bool:
@@ -115,6 +129,7 @@ def restore_text_tower(folder: Path) -> TextTower:
             tokenizer = AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
+        check_vocabulary(tokenizer)
     except (OSError, ValueError, ImportError) as error:
         raise CheckpointError(
             f"the saved text encoder cannot be read: {str(error).splitlines()[0]}",

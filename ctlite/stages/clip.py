@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ctlite import ranks
 from ctlite.data.batch import Batch
 from ctlite.data.reports import ReportText
-from ctlite.losses.clip import clip_logits, clip_loss
+from ctlite.losses.clip import clip_loss
 from ctlite.models.build import SMALL_BERT, build_model, load_init, with_gray
 from ctlite.models.ct_clip import CtClip
 from ctlite.models.head import pool_tokens
@@ -24,7 +24,7 @@ from ctlite.models.spread import spread_projection
 from ctlite.models.text_cache import TextCache
 from ctlite.models.text_encoder import TextTower, encode_cls
 from ctlite.models.text_warmup import warm_up_text
-from ctlite.stages.pairs import each_view, encode_text, text_of, without_twins
+from ctlite.stages.pairs import each_view, encode_text, text_of
 from ctlite.stages.stage import Need, Setup, Stage, StageConfig, VideoReader
 from ctprep.store.attributes import Kind
 from ctprep.store.errors import RecipeError
@@ -195,7 +195,7 @@ class ClipStage(Stage):
         image = ranks.gather(self._model.encode_image(self._reader(batch)))
         text = encode_text(self._model, token_ids, mask, self._cache)
         losses = [
-            clip_loss(without_twins(clip_logits(image, view, self._model.temperature), twins))
-            for view, twins in each_view(text, token_ids, mask, len(batch))
+            clip_loss(image, view, self._model.temperature, numbers)
+            for view, numbers in each_view(text, token_ids, mask, len(batch))
         ]
         return {"clip": torch.stack(losses).mean()}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ctlite import ranks
@@ -56,7 +56,7 @@ def each_view(
     token_ids: Int64[Tensor, "text length"],
     mask: Int64[Tensor, "text length"],
     scans: int,
-) -> Iterator[tuple[Float[Tensor, "scan latent"], Bool[Tensor, "scan scan"]]]:
+) -> Iterator[tuple[Float[Tensor, "scan latent"], Int64[Tensor, " scan"]]]:
     """Go over the first text of every scan of all ranks, then the second of every.
 
     Args:
@@ -66,7 +66,7 @@ def each_view(
         scans: in this rank's part of the batch.
 
     Yields:
-        One latent a scan, and which texts of other scans are equal to a scan's own.
+        One latent a scan, and numbers that are equal where their texts are.
     """
     # Ranks pad to lengths of their own; what is no token's number stands for all padding.
     lengths = ranks.gather(torch.tensor([token_ids.shape[1]], device=token_ids.device))
@@ -74,32 +74,19 @@ def each_view(
     plain = token_ids.masked_fill(mask == 0, NO_TOKEN)
     plain = F.pad(plain, (0, longest - plain.shape[1]), value=NO_TOKEN)
     for view, ids in zip(torch.split(text, scans), torch.split(plain, scans), strict=True):
-        yield ranks.gather(view), find_twins(ranks.gather(ids))
+        yield ranks.gather(view), number_texts(ranks.gather(ids))
 
 
-def find_twins(token_ids: Int64[Tensor, "scan length"]) -> Bool[Tensor, "scan scan"]:
-    """Find equal texts of different scans.
+def number_texts(token_ids: Int64[Tensor, "scan length"]) -> Int64[Tensor, " scan"]:
+    """Give equal texts one number, and different texts different ones.
+
+    A table of which texts are equal would be as large as that of the scores.
 
     Args:
         token_ids: padded.
 
     Returns:
-        Symmetric; false on the diagonal.
+        A number a text.
     """
-    equal = (token_ids[:, None] == token_ids[None]).all(dim=-1)
-    return equal & ~torch.eye(len(token_ids), dtype=torch.bool, device=token_ids.device)
-
-
-def without_twins(
-    logits: Float[Tensor, "scan scan"], twins: Bool[Tensor, "scan scan"]
-) -> Float[Tensor, "scan scan"]:
-    """Take pairs out of a contrastive loss that are not wrong: another scan's equal text.
-
-    Args:
-        logits: scores of all pairs.
-        twins: pairs to leave out.
-
-    Returns:
-        Logits of minus infinity there, which add nothing to `clip_loss` or `siglip_loss`.
-    """
-    return logits.masked_fill(twins, -torch.inf)
+    numbers: Tensor = torch.unique(token_ids, dim=0, return_inverse=True)[1]
+    return numbers

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from ctlite import ranks
 from ctlite.data.batch import Batch
-from ctlite.losses.siglip import START_BIAS, START_LOG_SCALE, siglip_logits, siglip_loss
+from ctlite.losses.siglip import START_BIAS, START_LOG_SCALE, siglip_loss
 from ctlite.models.build import load_init, with_gray
 from ctlite.models.ct_clip import CtClip
 from ctlite.models.projection import SFP, sfp_core_lr_factors, sfp_lr_factor
 from ctlite.models.text_cache import TextCache
 from ctlite.optimizer import parameter_groups
-from ctlite.stages.pairs import each_view, encode_text, text_of, without_twins
+from ctlite.stages.pairs import each_view, encode_text, text_of
 from ctlite.stages.stage import Need, Setup, Stage, StageConfig, VideoReader
 from ctprep.store.errors import RecipeError
 
@@ -176,7 +176,7 @@ class SfpStage(Stage):
         image = ranks.gather(self._model.encode_image(self._reader(batch)))
         text = encode_text(self._model, token_ids, mask, self._cache)
         losses = [
-            siglip_loss(without_twins(siglip_logits(image, view, self.t_prime, self.bias), twins))
-            for view, twins in each_view(text, token_ids, mask, len(batch))
+            siglip_loss(image, view, self.t_prime, self.bias, numbers)
+            for view, numbers in each_view(text, token_ids, mask, len(batch))
         ]
         return {"siglip": torch.stack(losses).mean()}

@@ -17,6 +17,7 @@ from ctlite.models.config import Preprocessing
 from ctlite.models.ct_clip import CtClip
 from ctlite.optimizer import parameter_groups
 from ctprep.store.attributes import StoreAttributes
+from ctprep.store.errors import located
 
 Need = Literal["hu", "gray", "text"]
 
@@ -105,13 +106,14 @@ class VideoReader:
     """
 
     def __init__(self, preprocessing: Preprocessing, store: StoreAttributes) -> None:
-        check_store(
-            store,
-            kind=preprocessing.kind,
-            grid=preprocessing.grid,
-            model_orientation=preprocessing.orientation,
-            window=preprocessing.window,
-        )
+        with located(f"data.{store.kind}_store of the recipe"):
+            check_store(
+                store,
+                kind=preprocessing.kind,
+                grid=preprocessing.grid,
+                model_orientation=preprocessing.orientation,
+                window=preprocessing.window,
+            )
         self._hu_range = preprocessing.hu_range
         self._stored = store.orientation
         self._model = preprocessing.orientation

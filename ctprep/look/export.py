@@ -14,9 +14,8 @@ from ctprep.look.nifti_file import encode_nifti
 from ctprep.look.ome_zarr import encode_image
 from ctprep.look.regrid import to_original
 from ctprep.store.attributes import StoreAttributes
-from ctprep.store.columns import write_atomically
 from ctprep.store.commit import clean, write_folder
-from ctprep.store.disk import writing
+from ctprep.store.disk import write_atomically, writing
 from ctprep.store.errors import CtError, PlaceError, RecipeError, StoreError, located
 from ctprep.store.layout import FILL_VALUE, METADATA
 from ctprep.store.place import Place, Where, absolute

@@ -22,7 +22,7 @@ from ctprep.look.export import choose_scans
 from ctprep.look.planes import check_orientation, middle_planes
 from ctprep.look.plotting import check_plotting
 from ctprep.store.attributes import LUNG, CompressionQuality, VolumeAttributes, Window
-from ctprep.store.columns import write_atomically
+from ctprep.store.disk import write_atomically
 from ctprep.store.errors import CtError, PlaceError, RecipeError, StoreMismatchError, located
 from ctprep.store.place import Where
 from ctprep.store.store import VolumeStore

@@ -10,7 +10,7 @@ import numpy as np
 
 from ctprep.look.corpus_stats import CorpusStats, LabelCount, ValueHistogram
 from ctprep.look.plotting import check_plotting, encode_png, new_figure
-from ctprep.store.columns import write_atomically
+from ctprep.store.disk import write_atomically
 
 HISTOGRAM_BINS = 128
 SHOWN_HU = (-1100, 1100)

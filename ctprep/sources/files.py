@@ -102,7 +102,7 @@ class SourceFile:
         if self.member is None and str(self.place).isprintable():
             yield self.place
             return
-        with scratch_folder() as folder:
+        with scratch_folder(is_of_run=False) as folder:
             path = folder / f"file{PurePosixPath(self.name).suffix}"
             if self.member is None:
                 path.symlink_to(self.place)

@@ -1,6 +1,5 @@
 """Reading tables strictly: text columns from CSV or Parquet, and what is wrong with their names."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -11,7 +10,6 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from ctprep.store.disk import writing
 from ctprep.store.errors import TableError
 
 SCAN_ID_PATTERN = r"^[a-z0-9_-][a-z0-9._-]{0,127}$"
@@ -160,6 +158,7 @@ def check_columns(
     required: Collection[str],
     optional: Collection[str] = (),
     extra_allowed: bool = False,
+    mend: str | None = None,
 ) -> None:
     """Refuse a table whose column names are not the expected ones.
 
@@ -168,6 +167,7 @@ def check_columns(
         required: names that must be there.
         optional: names that may be there.
         extra_allowed: whether columns of other names are ignored.
+        mend: what else to do than to rename or add columns.
 
     Raises:
         TableError: names each missing and unknown column, and the nearest expected name.
@@ -181,10 +181,10 @@ def check_columns(
             f"column {name!r} is unknown{_nearest(name, known, 'nearest expected name')}"
             for name in unknown
         ]
-    mend = f"the columns are {', '.join(known)}; rename or remove the others"
+    renaming = f"the columns are {', '.join(known)}; rename or remove the others"
     if extra_allowed:
-        mend = f"add what is missing, or give the right table; it needs {', '.join(required)}"
-    check_faults(faults, mend=mend)
+        renaming = f"add what is missing, or give the right table; it needs {', '.join(required)}"
+    check_faults(faults, mend=mend or renaming)
 
 
 def check_faults(faults: Sequence[str], *, mend: str) -> None:
@@ -217,22 +217,3 @@ def _nearest(name: str, candidates: Sequence[str], label: str) -> str:
     by_lower = {candidate.lower(): candidate for candidate in candidates}
     close = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
     return f" ({label} {by_lower[close[0]]!r}?)" if close else ""
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing, also when killed.
-
-    Raises:
-        PlaceError: the disk does not take it.
-    """
-    with writing(path.name):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            with partial.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)

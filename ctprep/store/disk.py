@@ -1,8 +1,10 @@
 """What a file system refuses a writer, as an error that says how to mend it."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from ctprep.store.errors import CtError, PlaceError
 
@@ -45,3 +47,22 @@ def writing(where: str) -> Iterator[None]:
             (f"it cannot be written: {error.strerror or error}", f"check the disk, then {_AGAIN}"),
         )
         raise PlaceError(what, mend=mend, where=where) from error
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a whole file or nothing, also when killed; missing folders are made.
+
+    Raises:
+        PlaceError: the disk does not take it.
+    """
+    with writing(path.name):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)

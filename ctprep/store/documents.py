@@ -62,6 +62,10 @@ def read_store_attributes(place: Place) -> StoreAttributes:
             f"format version {version!r}, where this program knows {FORMAT_VERSION!r}",
             mend="install the ctprep that wrote it, or make the store again",
         )
+    if "scan_id" in ours:
+        raise StoreError(
+            "it is a volume of a store, and no store", mend="give the folder that it lies in"
+        )
     return validated(StoreAttributes, ours)
 
 

@@ -22,8 +22,8 @@ from ctprep.store.columns import (
     read_text_table,
     text_column,
     to_scan_id,
-    write_atomically,
 )
+from ctprep.store.disk import write_atomically
 from ctprep.store.errors import TableError, located
 
 SPLITS = ("train", "tune", "test")
@@ -276,7 +276,11 @@ def read_reports(path: Path) -> pa.Table:
     """
     with located(path.name):
         table = read_text_table(path)
-        check_columns(table.column_names, required=REPORT_SCHEMA.names)
+        check_columns(
+            table.column_names,
+            required=REPORT_SCHEMA.names,
+            mend="make the table with `ctprep filter-reports`",
+        )
         table = table.select(REPORT_SCHEMA.names)
         faults = [
             f"column {field.name!r} is {table.schema.field(field.name).type}, not {field.type}"

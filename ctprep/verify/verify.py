@@ -95,7 +95,7 @@ def _find(
 ) -> Iterator[Finding]:
     told: set[str] = set()
     for finding in _find_in_folders(store, repairs, workers, scheduler):
-        if finding.scan_id and not finding.settled:
+        if finding.scan_id and finding.verdict in (*BROKEN, "not-verified"):
             told.add(finding.scan_id)
         yield finding
     again = "`ctprep verify --repair` rebuilds it"

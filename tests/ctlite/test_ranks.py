@@ -11,8 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ctlite.assembly import assemble
 from ctlite.recipe import Recipe, to_toml
 from ctlite.trainer import train
+from tests.ctlite.test_bad_runs import shard_of
 from tests.ctlite.test_trainer import losses, metric
 
 PROGRAM = Path(__file__).with_name("train_on_ranks.py")
@@ -127,3 +129,39 @@ def test_a_loss_that_is_not_finite_names_the_scans_of_all_ranks(toy_recipe, tmp_
     lines = [line for line in told.splitlines() if "is not finite in the batch of" in line]
     assert len(lines) == 2
     assert all(line.count(", s") == 3 for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("looked_at_before", [0, 8])
+def test_a_damaged_volume_of_one_rank_stops_all(
+    toy_recipe, toy_corpus: Path, tmp_path: Path, looked_at_before: int
+) -> None:
+    """None hangs or dies of the other's silence, and the steps done before are saved."""
+    options = ["schedule.steps=100", f"stage.codebook_batches={looked_at_before}"]
+    first = assemble(toy_recipe("clip", *options, "data.batch_size=4")).loader.order(0)[0]
+    damaged = next(f"s{number}" for number in range(7) if f"s{number}" not in first)
+    shard_of(toy_corpus, damaged).write_bytes(b"")
+    recipe = toy_recipe("clip", *options, "data.batch_size=2")
+    with launch(write(tmp_path / "run", recipe)) as process:
+        _, told = process.communicate(timeout=60)
+
+    assert process.returncode
+    assert told.count(f"where: {damaged}") == 1
+    assert told.count("another process could not read its scans") == 1
+    assert "Connection closed" not in told
+    if not looked_at_before:
+        (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
+        assert checkpoint.name == f"step-{len(losses(tmp_path / 'run')):08d}"
+
+
+@pytest.mark.slow
+def test_what_the_first_rank_refuses_is_told_by_all(toy_recipe, tmp_path: Path) -> None:
+    """It alone looks at the run folder; the other does not wait for it."""
+    recipe = write(tmp_path / "run", toy_recipe("clip", "data.batch_size=2"))
+    (tmp_path / "run").write_text("mine")
+    with launch(recipe) as process:
+        _, told = process.communicate(timeout=60)
+
+    assert process.returncode
+    assert "Connection closed" not in told
+    assert told.count("PlaceError: a file is in the way") == 2

@@ -91,6 +91,9 @@ def test_an_unknown_name_lists_the_shipped_ones() -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe("demo-fats")
 
+    assert "did you mean demo-fast?" in caught.value.mend
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("mine")
     assert "demo-fast" in caught.value.mend
 
 
@@ -100,3 +103,53 @@ def test_differing_keys_show_both_values() -> None:
     other = load_recipe("demo-fast", ["optimizer.lr=0.5"])
 
     assert differing_keys(one, other) == ["optimizer.lr: 0.001, not 0.5"]
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("data.batchsize=4", "data.batchsize: there is no such key; did you mean data.batch_size?"),
+        ("optimiser.lr=1", "optimiser: there is no such key; did you mean optimizer?"),
+        ("batch_size=4", "batch_size: there is no such key; did you mean data.batch_size?"),
+        ("stage.rank=4", "stage.rank: there is no such key; [stage] has name, style, dual"),
+        ("model.text.lairs=1", "did you mean model.text.layers?"),
+        ("optimizer.learning_rate=1", "[optimizer] has lr, weight_decay"),
+        ("stage.name=fats", "stage.name: there is no stage 'fats'; did you mean fast?"),
+        ("stage.name=word", "there are clip, fast, sfp"),
+        ("optimizer.lr=inf", "optimizer.lr: Input should be a finite number"),
+        ("model.hu_range=[1000,-1000]", "model.hu_range: the first must be less"),
+        (f"seed={2**32}", "seed: Input should be less than"),
+        ("data.batch_size=" + "x" * 99, "x" * 50 + "...)"),
+    ],
+)
+def test_a_fault_names_the_key_that_was_meant(override: str, told: str) -> None:
+    """The nearest key of the section, a key of that name elsewhere, or what the section has."""
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("demo-fast", [override])
+
+    assert told in caught.value.what
+
+
+def test_a_stage_without_its_name_is_told(tmp_path: Path) -> None:
+    """Of the stages there are, and of a misspelt section together with the missing one."""
+    path = tmp_path / "recipe.toml"
+    path.write_text('out = "x"\n[stage]\n[dta]\nscans = "x"\n[schedule]\nsteps = 1\n')
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(str(path))
+
+    for told in (
+        "stage.name: it is missing; there are clip, fast, sfp",
+        "data: it is missing",
+        "dta: there is no such key; did you mean data?",
+    ):
+        assert told in caught.value.what
+
+
+def test_a_recipe_without_its_suffix_is_told(tmp_path: Path) -> None:
+    """Otherwise it would be looked for among the shipped ones."""
+    path = tmp_path / "recipe"
+    path.write_text("")
+
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(str(path))
+    assert "ends with .toml" in caught.value.mend

@@ -107,26 +107,6 @@ def test_pseudonyms_may_stand_for_file_names_too(run, tmp_path, tiny) -> None:
     assert statuses(again) == ["unchanged"] * 2
 
 
-@pytest.mark.parametrize("scan_ids", ["stem", "path", "pseudonym"])
-def test_files_of_one_name_in_many_folders(run, tmp_path, tiny, scan_ids: str) -> None:
-    """By path or pseudonym each is a scan of a patient of its own; by name it says what to do."""
-    for seed, folder in enumerate(("patient1", "patient2", "Other Ward/patient2")):
-        tiny.nifti(tmp_path / "source" / folder / "ct.nii.gz", seed)
-    items = run(tmp_path / "source", tmp_path / "hifi.zarr", scan_ids=scan_ids)
-
-    if scan_ids == "stem":
-        mends = [item.mend for item in items.values() if item.verdict == "duplicate-scan-id"]
-        assert len(mends) == 2
-        assert all("--scan-ids path" in mend for mend in mends)
-        return
-    store = VolumeStore.open(tmp_path / "hifi.zarr")
-    if scan_ids == "path":
-        assert store.scan_ids() == ("other-ward-patient2-ct", "patient1-ct", "patient2-ct")
-    assert len({store.read_attributes(name).patient_id for name in store.scan_ids()}) == 3
-    again = run(tmp_path / "source", tmp_path / "hifi.zarr", scan_ids=scan_ids)
-    assert statuses(again) == ["unchanged"] * 3
-
-
 def test_running_again_changes_nothing(run, source, tmp_path) -> None:
     """All unchanged by fingerprint, by hash when times differ, and byte for byte the same."""
     run(source, tmp_path / "hifi.zarr")
@@ -269,19 +249,6 @@ def test_a_store_of_another_version_is_an_error(run, source, tmp_path) -> None:
 
     with pytest.raises(StoreError, match="99"):
         run(source, tmp_path / "hifi.zarr")
-
-
-def test_two_inputs_of_one_name_do_not_overwrite(run, tmp_path, tiny) -> None:
-    """The second is refused and says who was first."""
-    tiny.nifti(tmp_path / "source" / "a" / "scan.nii.gz", 1)
-    tiny.nifti(tmp_path / "source" / "b" / "scan.nii.gz", 2)
-
-    items = run(tmp_path / "source", tmp_path / "hifi.zarr")
-
-    assert statuses(items) == ["refused", "stored"]
-    (second,) = (item for item in items.values() if item.status == "refused")
-    assert second.verdict == "duplicate-scan-id"
-    assert "a/scan.nii.gz" in second.what
 
 
 def test_a_dry_run_tells_and_writes_nothing(run, source, tmp_path, tiny) -> None:

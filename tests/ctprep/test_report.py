@@ -3,8 +3,14 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from ctprep.engine import Item
-from ctprep.report import beside, recorded
+from ctprep.report import beside, cataloged, recorded
+from ctprep.store.attributes import StoreAttributes
+from ctprep.store.errors import StoreError
+from ctprep.store.grids import load_grid
+from ctprep.store.store import VolumeStore
 
 
 def test_names_beside_a_store() -> None:
@@ -27,3 +33,16 @@ def test_a_line_an_item_written_before_it_is_shown(tmp_path: Path) -> None:
         ("stored", None),
         ("refused", "unreadable"),
     ]
+
+
+@pytest.mark.parametrize("is_bucket", [False, True])
+def test_a_damaged_volume_is_repaired_where_its_store_is(tmp_path: Path, is_bucket: bool) -> None:
+    """A bucket by its URL; a folder by its name, since a report tells no absolute path."""
+    where = "memory://bucket/told/hifi.zarr" if is_bucket else str(tmp_path / "hifi.zarr")
+    store = VolumeStore.create(where, StoreAttributes(kind="hifi", grid=load_grid("phantom")))
+    fault = StoreError("damaged", mend="make it again", where="scan-1")
+    store.write_catalog = lambda: (fault,)
+
+    (item,) = cataloged(store)
+
+    assert f"`ctprep verify {where if is_bucket else 'hifi.zarr'} --repair`" in item.mend

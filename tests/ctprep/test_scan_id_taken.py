@@ -27,6 +27,17 @@ def run(tmp_path, tiny_grid):
     return _run
 
 
+@pytest.fixture
+def run_all(tmp_path, tiny_grid):
+    """Ingest the folder `source` of several scans into the one store; gives its items."""
+
+    def _run(**options) -> list[Item]:
+        source, store = tmp_path / "source", tmp_path / "hifi.zarr"
+        return list(ingest(source, store, grid=tiny_grid, key=KEY, **options))
+
+    return _run
+
+
 def content(tmp_path: Path) -> bytes:
     """The metadata of the one volume, which hold the hash of its file."""
     store = VolumeStore.open(tmp_path / "hifi.zarr")
@@ -146,3 +157,36 @@ def test_a_volume_that_cannot_be_read_now_is_not_replaced(
 
     assert items[0].status == "refused"
     assert content(tmp_path) == before
+
+
+def test_two_inputs_of_one_name_do_not_overwrite(run_all, tiny, tmp_path) -> None:
+    """The second is refused and says who was first."""
+    tiny.nifti(tmp_path / "source" / "a" / "scan.nii.gz", 1)
+    tiny.nifti(tmp_path / "source" / "b" / "scan.nii.gz", 2)
+
+    items = run_all()
+
+    assert sorted(item.status for item in items) == ["refused", "stored"]
+    (second,) = (item for item in items if item.status == "refused")
+    assert second.verdict == "duplicate-scan-id"
+    assert "a/scan.nii.gz" in second.what
+
+
+@pytest.mark.parametrize("scan_ids", ["stem", "path", "pseudonym"])
+def test_files_of_one_name_in_many_folders(run_all, tiny, tmp_path, scan_ids: str) -> None:
+    """By path or pseudonym each is a scan of a patient of its own; by name it says what to do."""
+    for seed, folder in enumerate(("patient1", "patient2", "Other Ward/patient2")):
+        tiny.nifti(tmp_path / "source" / folder / "ct.nii.gz", seed)
+    items = run_all(scan_ids=scan_ids)
+
+    if scan_ids == "stem":
+        mends = [item.mend for item in items if item.verdict == "duplicate-scan-id"]
+        assert len(mends) == 2
+        assert all("--scan-ids path" in mend for mend in mends)
+        return
+    store = VolumeStore.open(tmp_path / "hifi.zarr")
+    if scan_ids == "path":
+        assert store.scan_ids() == ("other-ward-patient2-ct", "patient1-ct", "patient2-ct")
+    assert len({store.read_attributes(name).patient_id for name in store.scan_ids()}) == 3
+    again = run_all(scan_ids=scan_ids)
+    assert [item.status for item in again] == ["unchanged"] * 3

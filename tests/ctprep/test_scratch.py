@@ -82,3 +82,21 @@ def test_workers_keep_their_files_there(temporary: Path) -> None:
     assert len(items) == 2
     assert not abandoned.exists()
     assert not list(temporary.glob("ctprep-*"))
+
+
+def test_a_process_looks_once_before_its_small_folders(temporary: Path) -> None:
+    """Each member of an archive has one, and the temporary folder may hold many files."""
+    (killed, first) = hold()
+    killed.kill()
+    end(killed)
+    with scratch_folder(is_of_run=False):
+        assert not first.exists()
+    (killed, second) = hold()
+    killed.kill()
+    end(killed)
+
+    with scratch_folder(is_of_run=False) as folder:
+        assert second.exists()
+    assert not folder.exists()
+    with scratch_folder():
+        assert not second.exists()

@@ -149,10 +149,46 @@ def test_resuming_with_other_scans_is_refused(make_store: MakeStore) -> None:
     store = make_store("jpeg", SCANS)
     state = Loader(SCANS, gray_store=store).state_dict()
 
+    assert state["texts_digest"] is None
     for other in (Loader(SCANS[1:], gray_store=store), Loader(SCANS, gray_store=store, seed=1)):
         with pytest.raises(CheckpointError, match="not the one the run was in") as caught:
             other.load_state_dict(state)
         assert "same scans" in caught.value.mend
+
+
+@pytest.mark.parametrize(
+    ("choice", "change", "is_refused"),
+    [
+        ("sentences", {"positive": "Mass."}, True),
+        ("sentences", {"negative": "No mass."}, True),
+        ("sentences", {"full": "other"}, False),
+        ("mixed", {"full": "other"}, True),
+        ("positive", {"positive": "Mass."}, True),
+        ("positive", {"full": "other", "negative": ""}, False),
+    ],
+)
+def test_resuming_with_other_texts_is_refused(
+    make_store: MakeStore, choice: str, change: dict[str, str], is_refused: bool
+) -> None:
+    """What is drawn must be what was drawn; columns that nothing is drawn from may change."""
+    store = make_store("jpeg", SCANS)
+    texts = {
+        scan: {"full": f"whole {scan}", "positive": f"Node {scan}.", "negative": "No fluid."}
+        for scan in SCANS
+    }
+
+    def build() -> Loader:
+        by_scan = {scan: ReportText(**own) for scan, own in texts.items()}
+        return Loader(SCANS, gray_store=store, reports=Reports(by_scan, letters, choice=choice))
+
+    state = build().state_dict()
+    texts["s3"] |= change
+    if not is_refused:
+        build().load_state_dict(state)
+        return
+    with pytest.raises(CheckpointError, match="texts of reports are not those") as caught:
+        build().load_state_dict(state)
+    assert "same report table" in caught.value.mend
 
 
 def test_ranks_load_different_scans(make_store: MakeStore) -> None:
@@ -281,7 +317,7 @@ def test_recipes_that_cannot_work_are_refused(make_store: MakeStore) -> None:
     store = make_store("jpeg", SCANS)
     texts = {"s0": "a"}
 
-    with pytest.raises(TableError, match="6 scans have no report"):
+    with pytest.raises(TableError, match="6 of 7 scans have no report"):
         Loader(SCANS, gray_store=store, reports=build_reports(texts))
     with pytest.raises(RecipeError, match="6 scans have no patient"):
         Loader(SCANS, gray_store=store, patients={"s0": "p"})

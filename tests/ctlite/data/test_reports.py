@@ -75,7 +75,7 @@ def test_mixed_draws_anew_every_epoch(table: Path) -> None:
 
 def test_missing_reports_are_named(table: Path) -> None:
     """Every scan trained on needs a report."""
-    with pytest.raises(TableError, match="1 scans have no report, the first are s9"):
+    with pytest.raises(TableError, match="1 of 2 scans have no report, the first are s9"):
         Reports(read_report_texts(table), words).check(["s0", "s9"])
 
 

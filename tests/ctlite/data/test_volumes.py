@@ -40,6 +40,21 @@ def test_hu_of_both_checkpoints(hu_range: tuple[float, float], expected: list[fl
     torch.testing.assert_close(video.flatten(), torch.tensor(expected, dtype=torch.float32))
 
 
+@pytest.mark.parametrize("hu_range", [None, (-1000.0, 200.0)])
+def test_values_are_rounded_as_the_formula_is(hu_range: tuple[float, float] | None) -> None:
+    """Bit by bit v / 127.5 - 1 and (HU - low) / half - 1, however many passes that takes."""
+    if hu_range is None:
+        stored = torch.arange(256, dtype=torch.int16).to(torch.uint8).view(1, 1, 16, 16)
+        plain = stored.float() / 127.5 - 1
+    else:
+        stored = torch.arange(-1200, 400, dtype=torch.int16).view(1, 4, 20, 20)
+        plain = (stored.float().clamp(-1000, 200) + 1000) / 600 - 1
+
+    video = to_video(stored, hu_range=hu_range, stored_orientation="SPL", model_orientation="SPL")
+
+    assert torch.equal(video, plain[:, None])
+
+
 def test_ct_clip_sees_every_slice_transposed() -> None:
     """SPL to SLP: element (slice, row, column) comes to (frame, column, row)."""
     gray = torch.arange(24, dtype=torch.uint8).reshape(1, 2, 3, 4)

@@ -1,6 +1,7 @@
 """FAST's terms are the golden ones, train the student alone and vanish for equal networks."""
 
 import copy
+import weakref
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from safetensors.torch import load_file
 
-from ctlite.losses.fast import calibrate_weights, cross_attention, fast_losses
+from ctlite.losses.fast import block_loss, calibrate_weights, cross_attention, fast_losses
 from ctlite.losses.style import gram
 
 RELATIVE = {"atol": 0, "rtol": 1e-5}
@@ -80,6 +81,36 @@ def test_gradients_match_the_plain_losses(load_encoder, videos) -> None:
     expected = {name: weight.grad for name, weight in student.named_parameters()}
     torch.testing.assert_close(found, expected)
     assert all(weight.grad is None for weight in teacher.parameters())
+
+
+class Kept:
+    """A tensor that a graph keeps for backward; gone with the graph."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+
+
+@pytest.mark.parametrize("term", ["style", "self", "cross", "features"])
+def test_a_loss_keeps_its_gradient_alone(load_encoder, videos, term) -> None:
+    """All blocks wait for backward, so that what else a loss kept would be kept of each."""
+    teacher, student = load_encoder("ctvit_small"), load_encoder("fast_student")
+    own = student.encode(videos[1], record=True).blocks[0]
+    attention = teacher.towers[0].layers[0].attention
+    with torch.no_grad():
+        record = teacher.encode(videos[0], record=True).blocks[0]
+    wanted = {"style": own.attn_map, "self": own.attn_out, "cross": own.query, "features": own.out}
+    kept: weakref.WeakSet[Kept] = weakref.WeakSet()
+
+    def keep(tensor: torch.Tensor) -> Kept:
+        found = Kept(tensor)
+        kept.add(found)
+        return found
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda found: found.tensor):
+        loss = block_loss(term, own, record, attention)
+
+    assert loss.requires_grad
+    assert [found.tensor.shape for found in kept] == [wanted[term].shape]
 
 
 def test_equal_networks_have_no_loss(load_encoder, videos) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ctlite.models import codebook as module
 from ctlite.models.codebook import Codebook, commitment_loss, find_nearest
+from tests.ctlite.largest import LargestTensor
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 
@@ -70,6 +71,18 @@ def test_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TOKENS_PER_TILE", 7)
 
     assert torch.equal(find_nearest(tokens, rows), whole)
+
+
+def test_training_makes_no_table_of_tokens_and_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the lookup nor the update, which needs no one-hot rows."""
+    monkeypatch.setattr(module, "TOKENS_PER_TILE", 2)
+    codebook, tokens = Codebook(80, 3).train(), torch.randn(2, 50, 3, requires_grad=True)
+
+    with LargestTensor() as largest:
+        codebook(tokens)[0].sum().backward()
+
+    assert codebook.cluster_size.sum() > 0
+    assert largest.numbers == tokens.numel()
 
 
 def test_seeding_finds_the_clusters() -> None:

@@ -87,7 +87,7 @@ def test_latents_scores_and_loss_are_the_reference(
         ("text_latents", text),
         ("scores", logits),
         ("prob_present", logits.softmax(dim=-1)[:, 0]),
-        ("clip_loss", clip_loss(logits)),
+        ("clip_loss", clip_loss(image, text, model.temperature)),
     ):
         torch.testing.assert_close(found, values[f"{version}.{name}"], atol=1e-5, rtol=1e-5)
 

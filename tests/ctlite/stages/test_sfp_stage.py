@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ctlite.models.ct_clip import CtClip
+from ctlite.models.text_encoder import restore_text_tower
 from ctlite.stages.sfp import SfpConfig, factorize
 from ctlite.stages.stage import Setup
 from ctlite.trainer import train
@@ -78,3 +79,42 @@ def test_another_rank_of_an_sfp_is_refused(student: Path) -> None:
     assert factorize(model, 1, projection_init="svd") is model
     with pytest.raises(RecipeError, match=r"rank 1 already, not 2"):
         factorize(model, 2, projection_init="svd")
+
+
+def test_the_structure_aware_rule_gives_each_core_its_own_rate(
+    student: Path, toy_corpus: Path
+) -> None:
+    """By hand for 64 inputs, 16 = 4 x 4 outputs, rank 1: 64 / (4 * 4) / 2 and 64 / 4 / 2."""
+    jpeg = VolumeStore.open(toy_corpus / "q90.zarr").attributes
+    setup = Setup(model=None, init=student, hifi=None, jpeg=jpeg)
+    stage = SfpConfig(name="sfp", rank=1, lr_rule="structure-aware").build(setup)
+    groups = {group["name"]: group for group in stage.parameter_groups(1e-3, 0.1)}
+    projection = stage.model.to_visual_latent
+
+    assert groups["left"]["lr"] == pytest.approx(2e-3)
+    assert groups["right"]["lr"] == pytest.approx(8e-3)
+    assert [id(p) for p in groups["left"]["params"]] == [id(projection.left)]
+    assert [id(p) for p in groups["right"]["params"]] == [id(projection.right)]
+    assert sum(len(group["params"]) for group in groups.values()) == sum(
+        parameter.requires_grad for parameter in stage.parameters()
+    )
+
+
+def test_loading_draws_nothing_for_the_projection(
+    student: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CT-CLIP v1 has 1.07 B weights there, which come from the file: one layer less is drawn."""
+    drawn: list[str] = []
+    draw = torch.nn.Linear.reset_parameters
+
+    def watch(layer: torch.nn.Linear) -> None:
+        if not layer.weight.is_meta:
+            drawn.append(str(layer))
+        draw(layer)
+
+    monkeypatch.setattr(torch.nn.Linear, "reset_parameters", watch)
+    config = CtClip.from_pretrained(student / "model").config
+    loading = len(drawn)
+    CtClip(config, restore_text_tower(student / "model" / "text"))
+
+    assert len(drawn) - loading == loading + 1

@@ -1,5 +1,6 @@
 """Verify compares the catalog with the volumes, row by row and byte by byte."""
 
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -70,3 +71,16 @@ def test_a_missing_catalog_is_found_and_rebuilt(place) -> None:
     assert verdicts(verify_store(place / "hifi.zarr")) == {None: "no-catalog"}
     assert all(finding.settled for finding in verify_store(place / "hifi.zarr", repair=True))
     assert catalog.read_bytes() == whole
+
+
+def test_a_volume_without_checksums_hides_no_stale_row(place) -> None:
+    """Nothing else is known to be wrong with it, and a repair settles the row."""
+    path = place / "hifi.zarr/scan-0/zarr.json"
+    document = json.loads(path.read_bytes())
+    del document["attributes"]["ctprep_crc32c"]
+    path.write_text(json.dumps(document))
+    change_catalog(place / "hifi.zarr", lambda rows: [rows[0] | {"kvp": 80.0}, *rows[1:]])
+
+    found = [f.verdict for f in verify_store(place / "hifi.zarr") if f.verdict != "sound"]
+
+    assert found == ["unchecked", "stale"]
