@@ -21,6 +21,9 @@ def show_factorization(work: Factorization, out: Path, *, dry_run: bool, as_json
     """
     if work.done.blocks:
         typer.echo(f"going on after block {work.done.blocks:,} of {work.blocks:,}", err=True)
+    if work.starts_over:
+        what = "what was begun there is of another model, rank or method, or damaged"
+        typer.echo(f"{what}: from the start", err=True)
     if not dry_run:
         with progress_bar() as progress, closing(work.run()) as blocks:
             task = progress.add_task(

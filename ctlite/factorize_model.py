@@ -7,6 +7,7 @@ What is special about it:
 - the folder appears under its name when all of it is on disk.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -29,7 +30,7 @@ from ctlite.models.projection_init import Cores, Method, approximate
 from ctlite.models.weights_file import read_weights
 from ctlite.models.weights_writer import Layout, lay_out, write_numbers
 from ctprep.store.disk import write_atomically, writing
-from ctprep.store.errors import CheckpointError
+from ctprep.store.errors import CheckpointError, PlaceError
 
 PROJECTION = "to_visual_latent"
 DENSE = f"{PROJECTION}.weight"
@@ -84,8 +85,9 @@ class Factorization:
         self._layout = self._plan()
         self._partial = self.out.with_name(f".{self.out.name}.partial")
         self.done = self._find_done()
-        if not self.done.blocks:
-            check_out(self.out, self._layout.size)
+        self.starts_over = self._partial.is_dir() and not self.done.blocks
+        """Whether something was begun that is not of this model, rank and method."""
+        check_out(self.out, 0 if self.done.blocks else self._layout.size)
 
     @property
     def blocks(self) -> int:
@@ -111,12 +113,14 @@ class Factorization:
             Blocks done, after every part; what is told is on disk.
 
         Raises:
-            PlaceError: the disk refuses.
+            PlaceError: the disk refuses, or another process is at it.
+            CheckpointError: something came to be at the place of the folder.
         """
         with writing(self.out.name):
             if not self.done.blocks:
                 self._begin()
             with (self._partial / WEIGHTS_FILE).open("r+b") as file:
+                self._lock(file)
                 parts = approximate(
                     self._weights[DENSE], self.rank, self.method, start=self.done.blocks
                 )
@@ -146,6 +150,7 @@ class Factorization:
         return {
             "size": status.st_size,
             "modified_ns": status.st_mtime_ns,
+            "config": self.dense.model_dump(mode="json"),
             "rank": self.rank,
             "method": self.method,
         }
@@ -160,7 +165,20 @@ class Factorization:
             pass  # Nothing was begun, or what was begun is not to be trusted: from the start.
         return Done()
 
+    def _lock(self, file: BinaryIO) -> None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise PlaceError(
+                "another process is making this folder",
+                mend="wait for it, or choose another folder",
+                where=self.out.name,
+            ) from error
+
     def _begin(self) -> None:
+        if (self._partial / WEIGHTS_FILE).is_file():
+            with (self._partial / WEIGHTS_FILE).open("r+b") as file:
+                self._lock(file)
         shutil.rmtree(self._partial, ignore_errors=True)
         self._partial.mkdir(parents=True)
         with (self._partial / WEIGHTS_FILE).open("wb") as file:
@@ -200,5 +218,7 @@ class Factorization:
             f"{100 * self.kept_share:.1f} % of its squared norm."
         ]
         write_card(self._partial, self.out.name, config, story)
-        (self._partial / JOURNAL).unlink()
+        check_out(self.out, 0)
         publish_folder(self._partial, self.out)
+        # Last: until the folder has its name, the journal is what a killed run goes on by.
+        (self.out / JOURNAL).unlink()

@@ -18,7 +18,7 @@ from ctlite.models.ct_clip import CtClip
 from ctlite.recipe import Recipe
 from ctlite.stages.sfp import factorize
 from ctlite.trainer import train
-from ctprep.store.errors import CheckpointError
+from ctprep.store.errors import CheckpointError, PlaceError
 
 BLOCKS = 4
 
@@ -92,12 +92,56 @@ def test_what_was_begun_of_another_model_or_rank_is_begun_anew(dense: Path, tmp_
     stopped.close()
     assert Factorization(dense, tmp_path / "out", 1).done.blocks == 1
     with pytest.warns(UserWarning, match="saves no weights"):
-        assert Factorization(dense, tmp_path / "out", 2).done.blocks == 0
+        assert Factorization(dense, tmp_path / "out", 2).starts_over
 
     path = dense / "model" / "model.safetensors"
     save_file({name: tensor + 1 for name, tensor in load_file(path).items()}, path)
 
     assert Factorization(dense, tmp_path / "out", 1).done.blocks == 0
+
+
+def test_what_came_to_be_there_meanwhile_is_not_removed(dense: Path, tmp_path: Path) -> None:
+    """Another folder of that name, put there while a run was stopped, or while it goes on."""
+    stopped = Factorization(dense, tmp_path / "out", 1).run()
+    next(stopped)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("years")
+
+    with pytest.raises(CheckpointError, match="nothing is overwritten"):
+        list(stopped)
+    with pytest.raises(CheckpointError, match="nothing is overwritten"):
+        Factorization(dense, tmp_path / "out", 1)
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "years"
+
+
+def test_a_run_killed_before_its_folder_has_its_name_loses_no_block(
+    dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All cores are on disk by then."""
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(factorize_model, "publish_folder", die)
+        with pytest.raises(KeyboardInterrupt):
+            list(Factorization(dense, tmp_path / "out", 1).run())
+    again = Factorization(dense, tmp_path / "out", 1)
+
+    assert again.done.blocks == BLOCKS
+    assert list(again.run()) == []
+    assert CtClip.from_pretrained(tmp_path / "out").config.rank == 1
+
+
+def test_two_processes_do_not_write_one_folder(dense: Path, tmp_path: Path) -> None:
+    """The second is told, and the first ends well."""
+    first = Factorization(dense, tmp_path / "out", 1).run()
+    next(first)
+
+    with pytest.raises(PlaceError, match="another process"):
+        list(Factorization(dense, tmp_path / "out", 1).run())
+    list(first)
+    assert (tmp_path / "out").is_dir()
 
 
 def test_half_a_journal_is_not_trusted(dense: Path, tmp_path: Path) -> None:
