@@ -200,6 +200,9 @@ def filter_reports(
     scans: Annotated[
         Path | None, typer.Option(help="CSV of scans; reports of others are left out.")
     ] = None,
+    language: Annotated[
+        str, typer.Option(help="Word lists: english, or a TOML file (docs/reports.md).")
+    ] = "english",
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -216,7 +219,9 @@ def filter_reports(
     with mendable():
         counts = {"filtered": 0, "unlisted": 0, "refused": 0}
         kept = sentences = 0
-        results = report_filter.filter_reports(reports, table, backend=backend, scan_table=scans)
+        results = report_filter.filter_reports(
+            reports, table, backend=backend, scan_table=scans, language=language
+        )
         for result in follow(results, "filter-reports"):
             counts[result.status] += 1
             kept += len(result.kept_sentences)
