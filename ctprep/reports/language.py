@@ -3,13 +3,14 @@
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from ctprep.store.errors import TableError, located
 
@@ -57,6 +58,10 @@ class Rules:
         """Any word of normality; stands for a phrase of it."""
         return min(self.normal)
 
+    def denies(self, text: str) -> bool:
+        """Tell whether a cue of negation stands in a text of lower case."""
+        return bool(self.negation_before.search(text) or self.negation_after.search(text))
+
 
 @lru_cache
 def read_rules(language: str | Path = "english") -> Rules:
@@ -68,10 +73,31 @@ def read_rules(language: str | Path = "english") -> Rules:
     Raises:
         TableError: there is no such file, it is no TOML, a list is missing, or a pattern is wrong.
     """
+    with read_lists(language) as (name, data, lists):
+        return _compile(name, data, lists)
+
+
+_MEND = "write it after the model of the English one in ctprep/reports/ (docs/reports.md)"
+
+
+@contextmanager
+def read_lists(language: str | Path) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
+    """Read a file of word lists; faults within the block are told as faults of the file.
+
+    Args:
+        language: stem of a TOML file beside this one, or the path of one elsewhere.
+
+    Yields:
+        The stem, the bytes and the lists.
+
+    Raises:
+        TableError: there is no such file, it is no TOML, a list is missing, or a pattern is wrong.
+    """
     path, data = _read(language)
     with located(path.name):
         try:
-            return _compile(path.name.removesuffix(".toml"), data)
+            name = path.name.removesuffix(".toml")
+            yield name, data, tomllib.loads(data.decode("utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise TableError(f"it is no TOML: {error}", mend=_MEND) from None
         except (KeyError, TypeError, AttributeError) as error:
@@ -80,9 +106,6 @@ def read_rules(language: str | Path = "english") -> Rules:
             raise TableError(
                 f"{error.pattern!r} is no regular expression: {error}", mend=_MEND
             ) from None
-
-
-_MEND = "write it after the model of ctprep/reports/english.toml (docs/reports.md)"
 
 
 def _read(language: str | Path) -> tuple[Traversable, bytes]:
@@ -98,8 +121,7 @@ def _read(language: str | Path) -> tuple[Traversable, bytes]:
         ) from None
 
 
-def _compile(name: str, data: bytes) -> Rules:
-    lists = tomllib.loads(data.decode("utf-8"))
+def _compile(name: str, data: bytes, lists: dict[str, Any]) -> Rules:
     headings = {
         heading: section for section in SECTIONS for heading in lists["headings"].get(section, ())
     }
@@ -109,16 +131,16 @@ def _compile(name: str, data: bytes) -> Rules:
         heading=_heading(headings),
         abbreviations=frozenset(lists["abbreviations"]),
         data_hash=hashlib.sha256(data).hexdigest(),
-        keep=_either(lists["keep"]),
-        scaffold=_either(lists["scaffold"]),
-        normal_phrase=_either(lists["normal_phrase"]),
-        routine=_either(lists["routine"]),
-        negation_before=_either(lists["negation_before"], whole_words=True),
-        negation_after=_either(lists["negation_after"], whole_words=True),
-        negation_end=_either(lists["negation_end"], whole_words=True),
+        keep=either(lists["keep"]),
+        scaffold=either(lists["scaffold"]),
+        normal_phrase=either(lists["normal_phrase"]),
+        routine=either(lists["routine"]),
+        negation_before=either(lists["negation_before"], whole_words=True),
+        negation_after=either(lists["negation_after"], whole_words=True),
+        negation_end=either(lists["negation_end"], whole_words=True),
         clause_break=re.compile(rf"[;.!?]|\b(?:{'|'.join(lists['clause_break'])})\b"),
         separator=re.compile(rf"[,()/]|:|\b(?:{'|'.join(lists['conjunction'])})\b"),
-        list_end=_either(lists["list_end"], whole_words=True),
+        list_end=either(lists["list_end"], whole_words=True),
         verb=frozenset(lists["verb"]),
         presence=frozenset(lists["presence"]),
         normal=frozenset(lists["normal"]),
@@ -140,7 +162,8 @@ def _heading(headings: Iterable[str]) -> re.Pattern[str]:
     )
 
 
-def _either(patterns: Sequence[str], *, whole_words: bool = False) -> re.Pattern[str]:
+def either(patterns: Sequence[str], *, whole_words: bool = False) -> re.Pattern[str]:
+    """Compile a list of patterns to one that any of them matches; of no patterns, nothing does."""
     if not patterns:
         return re.compile(r"(?!)")
     body = "|".join(f"(?:{pattern})" for pattern in patterns)

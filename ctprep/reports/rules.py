@@ -51,7 +51,7 @@ def judge(sentence: str, rules: Rules) -> Judgement:
     judged = [
         _judge_clause(clause, rules)
         for statement in rules.clause_break.split(text)
-        for clause in _clauses(statement, rules)
+        for clause in find_clauses(statement, rules)
     ]
     if "unexplained" in judged:
         return Judgement(is_normal=False)
@@ -61,7 +61,7 @@ def judge(sentence: str, rules: Rules) -> Judgement:
     return Judgement(is_normal=proven or scaffolds > 0, is_absence=is_absence)
 
 
-def _clauses(statement: str, rules: Rules) -> list[list[str]]:
+def find_clauses(statement: str, rules: Rules) -> list[list[str]]:
     """Group the comma- or and-separated pieces of a statement into clauses with a verb each."""
     clauses: list[list[str]] = []
     current: list[str] = []
@@ -100,7 +100,7 @@ def _in_a_row(text: str, rules: Rules) -> bool:
 
 
 def _judge_clause(pieces: list[str], rules: Rules) -> str:
-    covered, uncovered = _negation_scope(pieces, rules)
+    covered, uncovered = find_negation(pieces, rules)
     covered_words = set(_WORD.findall(covered))
     words = set(_WORD.findall(uncovered))
     if words & rules.steady:
@@ -132,7 +132,7 @@ def _without_steady(words: set[str], rules: Rules) -> set[str]:
     return words
 
 
-def _negation_scope(pieces: list[str], rules: Rules) -> tuple[str, str]:
+def find_negation(pieces: list[str], rules: Rules) -> tuple[str, str]:
     """Part a clause into what a negation covers, and the rest; the cue belongs to neither."""
     clause = " , ".join(pieces)
     after = rules.negation_after.search(clause)

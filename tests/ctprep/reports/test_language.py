@@ -74,7 +74,7 @@ def test_a_wrong_file_is_told(tmp_path: Path, change: tuple[str, str], what: str
         read_rules(path)
 
     assert "wrong.toml" in str(caught.value)
-    assert "english.toml" in str(caught.value)
+    assert "English one" in str(caught.value)
 
 
 def test_an_absent_language_is_told() -> None:
