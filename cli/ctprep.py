@@ -10,6 +10,7 @@ import typer
 
 from cli.errors import EXIT_REFUSALS, mendable
 from cli.items import show_items
+from cli.label import label_reports
 from cli.look import doctor, export, inspect, preview, stats
 from cli.options import (
     DryRun,
@@ -270,6 +271,7 @@ def phantom(
             typer.echo(f"wrote {count} scans of {patients} patients to {out}")
 
 
+app.command()(label_reports)
 app.command()(split)
 app.command()(inspect)
 app.command()(preview)

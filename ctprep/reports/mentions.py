@@ -60,6 +60,11 @@ def _joined(clauses: list[list[str]], rules: Rules) -> list[list[str]]:
 
 
 def _clause_scopes(pieces: list[str], rules: Rules, cues: Cues) -> Iterator[Scope]:
+    gone = cues.resolved.search(" , ".join(pieces))
+    if gone is not None:
+        # "No longer" would deny what stands behind it.
+        yield Scope("absent", gone.string[: gone.start()])
+        pieces = [gone.string[gone.end() :]]
     denied, rest = find_negation(pieces, rules)
     if denied.strip():
         yield Scope("absent", denied)
@@ -67,7 +72,5 @@ def _clause_scopes(pieces: list[str], rules: Rules, cues: Cues) -> Iterator[Scop
     if past is not None:
         yield Scope("history", rest[past.end() :])
         rest = rest[: past.start()]
-    if cues.resolved.search(rest):
-        yield Scope("absent", rest)
-    elif rest.strip():
+    if rest.strip():
         yield Scope("uncertain" if cues.uncertain.search(rest) else "present", rest)
