@@ -49,6 +49,7 @@ class Rules:
     ambiguous: frozenset[str]
     neutral: frozenset[str]
     steady: frozenset[str]
+    steady_phrase: re.Pattern[str]
     steady_subject: frozenset[str]
     steady_frame: frozenset[str]
     negated_in_a_row: frozenset[str]
@@ -57,6 +58,11 @@ class Rules:
     def normal_mark(self) -> str:
         """Any word of normality; stands for a phrase of it."""
         return min(self.normal)
+
+    @property
+    def steady_mark(self) -> str:
+        """Any steady word; stands for a phrase of it."""
+        return min(self.steady, default="")
 
     def denies(self, text: str) -> bool:
         """Tell whether a cue of negation stands in a text of lower case."""
@@ -147,6 +153,7 @@ def _compile(name: str, data: bytes, lists: dict[str, Any]) -> Rules:
         ambiguous=frozenset(lists["ambiguous"]),
         neutral=frozenset(lists["neutral"]) | frozenset(lists["normal"]),
         steady=frozenset(lists["steady"]),
+        steady_phrase=either(lists["steady_phrase"]),
         steady_subject=frozenset(lists["steady_subject"]),
         steady_frame=frozenset(lists["steady_frame"]),
         negated_in_a_row=frozenset(lists["negated_in_a_row"]),

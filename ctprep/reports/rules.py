@@ -44,10 +44,11 @@ def judge(sentence: str, rules: Rules) -> Judgement:
     """
     text = re.sub(r"\s+", " ", sentence.lower()).strip()
     text, scaffolds = rules.scaffold.subn(" ", text)
+    text = rules.normal_phrase.sub(f" {rules.normal_mark} ", text)
+    text = rules.steady_phrase.sub(f" {rules.steady_mark} ", text)
     if rules.keep.search(text):
         return Judgement(is_normal=False)
     text, routines = rules.routine.subn(" ", text)
-    text = rules.normal_phrase.sub(f" {rules.normal_mark} ", text)
     judged = [
         _judge_clause(clause, rules)
         for statement in rules.clause_break.split(text)
@@ -75,9 +76,9 @@ def find_clauses(statement: str, rules: Rules) -> list[list[str]]:
         if current and rules.negation_before.match(piece.strip()):
             clauses += [current, *([rest] for rest in pending)]
             current, pending, is_complete = [piece], [], has_verb
-        elif not is_complete:
+        elif not is_complete or words <= rules.steady:
             current.append(piece)
-            is_complete = has_verb
+            is_complete = is_complete or has_verb
         elif has_verb:
             clauses.append(current)
             current, pending = [*pending, piece], []

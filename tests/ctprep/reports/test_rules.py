@@ -24,6 +24,9 @@ NORMAL = [
     "Heart size and mediastinal contours are unchanged.",
     "The lungs are well-aerated.",
     "Nonobstructive bowel pattern.",
+    "The heart remains normal in size.",
+    "Cardiac silhouette is normal in size and contour, and stable.",
+    "Heart size is unchanged from prior study.",
 ]
 ABSENT = [
     "No pericardial or pleural thickening.",
@@ -71,6 +74,10 @@ ABNORMAL = [
     "The right lung is xyzzy.",
     "Stable.",
     "The findings are stable.",
+    "The nodule is unchanged from prior study.",
+    "The effusion remains.",
+    "A nodule in the right lung, stable.",
+    "The lungs are normal, stable.",
     "The nodule is stable.",
     "Stable lesion in the chest.",
     "Left lung stable.",
