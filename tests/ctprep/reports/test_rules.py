@@ -45,6 +45,7 @@ ABSENT = [
     "There is no consolidation, pleural effusion, pneumothorax.",
     "Stable chest without acute abnormality.",
     "The heart is not significantly enlarged.",
+    "No nodule, mass, infiltration was observed in either lung.",
 ]
 ABNORMAL = [
     "A 4 mm nodule in the right upper lobe.",
@@ -85,6 +86,8 @@ ABNORMAL = [
     "There is no pneumothorax, small pleural effusion.",
     "Calibration of the aorta is above normal.",
     "The lungs are not well aerated.",
+    "The lungs are not normal.",
+    "Not only the lungs are normal.",
     "Well aerated lungs, density in the left lobe.",
     "Densities are observed in all lobes.",
     "Right lung.",
