@@ -1,7 +1,7 @@
 """Labels by rules: which abnormalities the sentences of a report assert."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +11,8 @@ from ctprep.reports.mentions import Cues, Status, find_scopes
 
 _ORDER: tuple[Status, ...] = ("history", "absent", "uncertain", "present")
 """What a report says of a label is the last of these that any of its sentences says."""
+
+_WINDOW = 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +90,16 @@ def _label_sentence(sentence: str, rules: LabelRules) -> tuple[tuple[str, Status
     return tuple(
         (name, scope.status)
         for scope in find_scopes(sentence, rules.rules, rules.cues)
+        for text in _windows(scope.text)
         for name, label in rules.labels.items()
-        if label.terms.search(scope.text) and not label.unless.search(scope.text)
+        if label.terms.search(text) and not label.unless.search(text)
     )
+
+
+def _windows(text: str) -> Iterator[str]:
+    """Cut what is longer than any dictated clause into overlapping parts.
+
+    Patterns of two words take the square of the length.
+    """
+    for start in range(0, max(1, len(text) - _WINDOW // 2), _WINDOW // 2):
+        yield text[start : start + _WINDOW]

@@ -213,6 +213,13 @@ def test_no_text_is_too_strange(sentence: str) -> None:
     assert label_sentences([sentence], RULES).keys() <= set(CT_RATE_LABELS)
 
 
+def test_a_clause_without_end_is_read_to_its_end() -> None:
+    """Cut into parts, since patterns take the square of its length, and none of it is lost."""
+    text = "spleen " * 2_000 + "calcified plaques in the aorta " + "aorta " * 2_000
+
+    assert label_sentences([text], RULES) == {"Arterial wall calcification": "present"}
+
+
 def test_real_reports_that_people_labelled(shared_data: Path) -> None:
     """Translated reports of the half that was not looked at: macro F1 as measured, less 0.03."""
     path = shared_data / "reports/01_chest_ct_18_labels/train.csv"
