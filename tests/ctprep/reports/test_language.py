@@ -17,9 +17,9 @@ GERMAN = Path(__file__).with_name("small_german.toml")
 @pytest.mark.parametrize(
     ("sentence", "is_normal"),
     [
-        ("Das Herz ist unauffällig.", True),
-        ("Kein Erguss oder Pneumothorax.", True),
-        ("Ein Erguss ist nicht nachweisbar.", True),
+        ("Das Herz ist unauffällig.", True),  # codespell:ignore
+        ("Kein Erguss oder Pneumothorax.", True),  # codespell:ignore
+        ("Ein Erguss ist nicht nachweisbar.", True),  # codespell:ignore
         ("Milz eingeschränkt beurteilbar.", True),
         ("Kein Erguss, aber ein Rundherd links.", False),
         ("Unveränderte Lunge, Herz normal.", False),
