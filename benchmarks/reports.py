@@ -4,21 +4,23 @@ Run `CTLITE_TEST_DATA=<folder> python benchmarks/reports.py`; it writes
 `reports_<hardware>_<date>.md` beside itself, and says so and stops where the data are absent.
 """
 
-import csv
 import os
 import re
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from report_labels import HALVES, half_of, is_present, label_lines, read_rows
 
 from ctprep.reports.filter import read_sentences
-from ctprep.reports.rules import judge, read_rules
+from ctprep.reports.label_rules import label_sentences, read_label_rules
+from ctprep.reports.language import read_rules
+from ctprep.reports.rules import judge
 from ctprep.store.labels import CT_RATE_LABELS
 
 # Words by which a sentence speaks of a label; wide on purpose, for what is kept and what is left.
@@ -46,7 +48,10 @@ TERMS = {
     "Interlobular septal thickening": r"sept",
 }
 KEYWORDS = re.compile(r"\b(no|not|without|normal|natural|open|clear|preserved|intact)\b")
+NORMAL_TERM = re.compile(r"\b(normal|clear|intact|unremarkable|regular|negative|no)\b")
+NEGATIONS = "Annotations-1-120-random.txt"
 Keep = Callable[[str], bool]
+Mentions = Callable[[str, str], bool]
 
 
 def keep_by_rules(sentence: str) -> bool:
@@ -59,7 +64,19 @@ def keep_by_keywords(sentence: str) -> bool:
     return not KEYWORDS.search(sentence.lower())
 
 
-def measure_reports(path: Path, keep: Keep) -> tuple[Counter[str], Counter[str]]:
+def by_terms(label: str, sentence: str) -> bool:
+    """Tell whether a sentence has a word of a label, in the wide sense of `TERMS`."""
+    return bool(re.search(TERMS[label], sentence.lower()))
+
+
+def by_label_rules(label: str, sentence: str) -> bool:
+    """Tell whether a sentence speaks of a label, denied or not, by the words of `label-reports`."""
+    return label in label_sentences([sentence], read_label_rules())
+
+
+def measure_reports(
+    rows: Sequence[dict[str, str]], keep: Keep, mentions: Mentions = by_terms
+) -> tuple[Counter[str], Counter[str]]:
     """Count, over the labelled reports, what a filter keeps.
 
     Returns:
@@ -67,21 +84,16 @@ def measure_reports(path: Path, keep: Keep) -> tuple[Counter[str], Counter[str]]
     """
     totals: Counter[str] = Counter()
     labels: Counter[str] = Counter()
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
     for row in rows:
-        sentences = [
-            text.lower() for text, is_read in read_sentences(row["report_text"]) if is_read
-        ]
+        sentences = [text for text, is_read in read_sentences(row["report_text"]) if is_read]
         kept = [text for text in sentences if keep(text)]
-        present = {name for name in CT_RATE_LABELS if row[name] in ("1", "1.0")}
+        present = {name for name in CT_RATE_LABELS if is_present(row, name)}
         totals.update(reports=1, sentences=len(sentences), kept=len(kept))
         totals.update(emptied=not kept, unlabelled=not present, lost=bool(present) and not kept)
         for name in CT_RATE_LABELS:
-            term = re.compile(TERMS[name])
-            if not any(term.search(text) for text in sentences):
+            if not any(mentions(name, text) for text in sentences):
                 continue
-            is_left = any(term.search(text) for text in kept)
+            is_left = any(mentions(name, text) for text in kept)
             if name in present:
                 labels.update({f"{name} mentioned": 1, f"{name} kept": is_left})
             else:
@@ -89,11 +101,23 @@ def measure_reports(path: Path, keep: Keep) -> tuple[Counter[str], Counter[str]]
     return totals, labels
 
 
-def measure_sentences(path: Path, keep: Keep) -> dict[str, float]:
+def sentences_by_file(folder: Path) -> dict[str, list[dict[str, str]]]:
+    """Give the labelled sentences of the report files of either half, as often as they occur."""
+    labels = {_key(row): row["Label"] for row in read_rows(folder / "openi_count_label_sent.csv")}
+    files = read_rows(folder / "openi_filename_section_sent_train_rows.csv")
+    halves: dict[str, list[dict[str, str]]] = {half: [] for half in HALVES}
+    for row in files:
+        halves[half_of(row["Filename"])].append({**row, "Label": labels[_key(row)]})
+    return halves
+
+
+def _key(row: dict[str, str]) -> str:
+    return row["Sentence"].strip().lower()
+
+
+def measure_sentences(rows: Iterable[dict[str, str]], keep: Keep) -> dict[str, float]:
     """Share of the sick sentences kept, of the healthy dropped, and of the kept that are sick."""
-    counts: Counter[tuple[str, bool]] = Counter()
-    with path.open(encoding="utf-8", newline="") as file:
-        counts.update((row["Label"], keep(row["Sentence"])) for row in csv.DictReader(file))
+    counts = Counter((row["Label"], keep(row["Sentence"])) for row in rows)
     sick, healthy = counts["s", True], counts["h", True]
     return {
         "sick recall": sick / (sick + counts["s", False]),
@@ -103,10 +127,23 @@ def measure_sentences(path: Path, keep: Keep) -> dict[str, float]:
     }
 
 
+def measure_negations(path: Path, keep: Keep) -> dict[str, float]:
+    """Share of affirmed and of negated findings of clinical notes whose sentence is kept."""
+    counts: Counter[tuple[str, bool]] = Counter()
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        _, finding, sentence, kind = line.split("\t")[:4]
+        # Some of the terms to be found are themselves normal: "LUNGS ARE CLEAR".
+        if not NORMAL_TERM.search(finding.lower()):
+            counts[kind, keep(sentence.strip('"'))] += 1
+    return {
+        kind: counts[kind, True] / (counts[kind, True] + counts[kind, False])
+        for kind in ("Affirmed", "Negated")
+    }
+
+
 def measure_time_ms(path: Path, rounds: int = 3) -> float:
     """Median over rounds of the CPU time a report takes, splitting included, with a cold cache."""
-    with path.open(encoding="utf-8", newline="") as file:
-        texts = [row["report_text"] for row in csv.DictReader(file)]
+    texts = [row["report_text"] for row in read_rows(path)]
     times_s = []
     for _ in range(rounds):
         judge.cache_clear()
@@ -118,70 +155,158 @@ def measure_time_ms(path: Path, rounds: int = 3) -> float:
     return 1000 * statistics.median(times_s) / len(texts)
 
 
-def _column(reports: Path, sentences: Path, keep: Keep) -> tuple[list[str], Counter[str]]:
-    totals, labels = measure_reports(reports, keep)
-    mentioned = sum(labels[f"{name} mentioned"] for name in CT_RATE_LABELS)
-    kept = sum(labels[f"{name} kept"] for name in CT_RATE_LABELS)
-    shares = measure_sentences(sentences, keep)
-    cells = [
-        f"{kept} of {mentioned} ({kept / mentioned:.2%})",
-        f"{totals['negatives_left']} of {totals['negatives']} "
-        f"({totals['negatives_left'] / totals['negatives']:.1%})",
-        f"{totals['kept']} of {totals['sentences']} ({totals['kept'] / totals['sentences']:.1%})",
-        f"{totals['emptied']} of {totals['reports']} ({totals['unlabelled']} have no label)",
-        str(totals["lost"]),
-        *(f"{share:.2%}" for share in shares.values()),
+def report_lines(rows: Sequence[dict[str, str]]) -> list[str]:
+    """Lay out what becomes of label mentions, on either half and on all, beside the naive way."""
+    parts = {half: [r for r in rows if half_of(r["AccessionNo"]) == half] for half in HALVES}
+    columns = [_report_cells(parts[half], keep_by_rules) for half in HALVES]
+    columns += [_report_cells(rows, keep_by_rules), _report_cells(rows, keep_by_keywords)]
+    goals = ("", ">= 99.6 %", "< 22 %", ">= 99.6 %", "< 22 %", "", "", "0")
+    return [
+        "## 800 reports with 18 labels",
+        "",
+        "| question | rules, tuned half | rules, held-out half | rules, all | naive, all | goal |",
+        "|---|---|---|---|---|---|",
+        *(f"| {' | '.join(r)} |" for r in zip(REPORT_NAMES, *columns, goals, strict=True)),
+        "",
     ]
-    return cells, labels
 
 
-NAMES = (
-    "800 reports: label mentions kept",
-    "800 reports: mentions of absent labels left",
-    "800 reports: sentences kept",
-    "800 reports: reports emptied",
-    "800 reports: reports with a label emptied",
-    "Open-i sentences: sick kept (recall)",
-    "Open-i sentences: healthy dropped",
-    "Open-i sentences: sick among kept (precision; ambiguous left out)",
-    "Open-i sentences: ambiguous kept",
+def _report_cells(rows: Sequence[dict[str, str]], keep: Keep) -> list[str]:
+    cells = []
+    for mentions in (by_terms, by_label_rules):
+        totals, labels = measure_reports(rows, keep, mentions)
+        mentioned = sum(labels[f"{name} mentioned"] for name in CT_RATE_LABELS)
+        kept = sum(labels[f"{name} kept"] for name in CT_RATE_LABELS)
+        cells.append(f"{kept} of {mentioned} ({kept / mentioned:.2%})")
+        cells.append(_share(totals, "negatives_left", "negatives"))
+    emptied = f"{totals['emptied']} ({totals['unlabelled']} have no label)"
+    return [
+        str(totals["reports"]),
+        *cells,
+        _share(totals, "kept", "sentences"),
+        emptied,
+        str(totals["lost"]),
+    ]
+
+
+def _share(totals: Counter[str], part: str, whole: str) -> str:
+    return f"{totals[part]} of {totals[whole]} ({totals[part] / totals[whole]:.1%})"
+
+
+REPORT_NAMES = (
+    "reports",
+    "mentions of present labels kept, wide words",
+    "mentions of absent labels left, wide words",
+    "mentions of present labels kept, label words",
+    "mentions of absent labels left, label words",
+    "sentences kept",
+    "reports emptied",
+    "reports with a label emptied",
 )
+
+
+def sentence_lines(folder: Path) -> list[str]:
+    """Lay out what becomes of sick and healthy sentences."""
+    listed = read_rows(folder / "openi_count_label_sent.csv")
+    tuned, held = sentences_by_file(folder).values()
+    seen = {_key(row) for row in tuned}
+    parts = {
+        "tuned files": tuned,
+        "held-out files": held,
+        "held-out files, each once": list({_key(row): row for row in held}.values()),
+        "not in any tuned file": [row for row in listed if _key(row) not in seen],
+        "all, each once": listed,
+    }
+    columns = [measure_sentences(part, keep_by_rules) for part in parts.values()]
+    columns.append(measure_sentences(listed, keep_by_keywords))
+    heads = [*(f"{name} ({len(part)})" for name, part in parts.items()), "naive, all, each once"]
+    lines = [
+        "## Open-i sentences, labelled sick or healthy",
+        "",
+        f"| question | {' | '.join(heads)} | goal |",
+        f"|{'---|' * (len(heads) + 2)}",
+    ]
+    goals = (">= 97 %", ">= 90 %", "", "")
+    for name, key, goal in zip(SENTENCE_NAMES, columns[0], goals, strict=True):
+        cells = " | ".join(f"{column[key]:.2%}" for column in columns)
+        lines.append(f"| {name} | {cells} | {goal} |")
+    return [*lines, ""]
+
+
+SENTENCE_NAMES = (
+    "sick kept (recall)",
+    "healthy dropped",
+    "sick among kept (precision; ambiguous left out)",
+    "ambiguous kept",
+)
+
+
+def other_lines(reports: Path, negations: Path) -> list[str]:
+    """Lay out what neither half has a say in: notes of another origin, and time."""
+    ours = measure_negations(negations, keep_by_rules)
+    naive = measure_negations(negations, keep_by_keywords)
+    return [
+        "## Clinical notes of another origin, and time",
+        "",
+        "| question | rules | naive | goal |",
+        "|---|---|---|---|",
+        f"| sentences with an affirmed finding kept | {ours['Affirmed']:.2%} "
+        f"| {naive['Affirmed']:.2%} | >= 99 % |",
+        f"| sentences with a negated finding kept | {ours['Negated']:.2%} "
+        f"| {naive['Negated']:.2%} | |",
+        f"| CPU time a report, ms | {measure_time_ms(reports):.1f} | | about 1 |",
+        "",
+    ]
+
+
+def mention_lines(rows: Sequence[dict[str, str]]) -> list[str]:
+    """Lay out how many mentions of each label stay, by the wide words."""
+    _, ours = measure_reports(rows, keep_by_rules)
+    _, naive = measure_reports(rows, keep_by_keywords)
+    return [
+        "| label | mentioned | kept by rules | kept naively |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {ours[f'{name} mentioned']} | {ours[f'{name} kept']} "
+            f"| {naive[f'{name} kept']} |"
+            for name in CT_RATE_LABELS
+        ),
+        "",
+    ]
 
 
 NOTES = (
     "By `benchmarks/reports.py`; naive = drop every sentence with a word of negation or of "
     "normality.",
-    "A label is kept where a report that has it and mentions it still does so; the words that "
-    "count as a mention are in the script.",
-    "The word lists were tuned while looking at both sets, so other reports may fare worse.",
+    "Halves are by a seeded hash of the report's name (0). Version 1 of the lists was made "
+    "looking at both sets; every change since then, and all words for labels, looked at the "
+    "tuned halves alone.",
+    "Open-i: the sentences of the held-out report files as they occur are what reports would "
+    "meet with. Stock phrases are in both halves; the sentences that no tuned file has are the "
+    "hardest, and many of them are of files that are known by name only.",
+    "A label is kept where a report that has it and mentions it still does so. What counts as a "
+    "mention: by wide words, those of the script, which also find a stent in 'consistent' and an "
+    "opacity in the density of the liver, so that even the naive way leaves 24 %; by label "
+    "words, those of `label-reports`, denied or not.",
 )
 
 
 def write_page(hardware: str, folder: Path) -> str:
     """Measure everything and lay it out as Markdown."""
     reports = folder / "reports/01_chest_ct_18_labels/train.csv"
-    sentences = folder / "reports/02_sentences_sick_healthy/openi_count_label_sent.csv"
-    ours, labels = _column(reports, sentences, keep_by_rules)
-    naive, naive_labels = _column(reports, sentences, keep_by_keywords)
-    goals: Sequence[str] = (">= 99 %", "", "", "", "0", ">= 97 %", "", "", "")
+    rows = read_rows(reports)
     lines = [
         f"# Report filter, rules {read_rules().version}, {hardware}, {date.today().isoformat()}",
         "",
         *NOTES,
         "",
-        "| question | rules | naive | goal |",
-        "|---|---|---|---|",
-        *(f"| {' | '.join(row)} |" for row in zip(NAMES, ours, naive, goals, strict=True)),
-        f"| CPU time a report, ms | {measure_time_ms(reports):.1f} | | about 1 |",
+        *report_lines(rows),
+        *sentence_lines(folder / "reports/02_sentences_sick_healthy"),
+        *other_lines(reports, folder / "reports/03_negation_sentences" / NEGATIONS),
+        *label_lines(reports),
+        "## Mentions of present labels, all reports, wide words",
         "",
-        "| label | mentioned | kept by rules | kept naively |",
-        "|---|---|---|---|",
-        *(
-            f"| {name} | {labels[f'{name} mentioned']} | {labels[f'{name} kept']} "
-            f"| {naive_labels[f'{name} kept']} |"
-            for name in CT_RATE_LABELS
-        ),
-        "",
+        *mention_lines(rows),
     ]
     return "\n".join(lines)
 

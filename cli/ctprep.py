@@ -10,6 +10,7 @@ import typer
 
 from cli.errors import EXIT_REFUSALS, mendable
 from cli.items import show_items
+from cli.label import label_reports
 from cli.look import doctor, export, inspect, preview, stats
 from cli.options import (
     DryRun,
@@ -200,6 +201,9 @@ def filter_reports(
     scans: Annotated[
         Path | None, typer.Option(help="CSV of scans; reports of others are left out.")
     ] = None,
+    language: Annotated[
+        str, typer.Option(help="Word lists: english, or a TOML file (docs/reports.md).")
+    ] = "english",
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -216,7 +220,9 @@ def filter_reports(
     with mendable():
         counts = {"filtered": 0, "unlisted": 0, "refused": 0}
         kept = sentences = 0
-        results = report_filter.filter_reports(reports, table, backend=backend, scan_table=scans)
+        results = report_filter.filter_reports(
+            reports, table, backend=backend, scan_table=scans, language=language
+        )
         for result in follow(results, "filter-reports"):
             counts[result.status] += 1
             kept += len(result.kept_sentences)
@@ -265,6 +271,7 @@ def phantom(
             typer.echo(f"wrote {count} scans of {patients} patients to {out}")
 
 
+app.command()(label_reports)
 app.command()(split)
 app.command()(inspect)
 app.command()(preview)

@@ -8,7 +8,8 @@ from typing import Literal
 
 from ctprep.reports.backend import Backend, parse_answer
 from ctprep.reports.cache import AnswerCache, answer_key
-from ctprep.reports.rules import RulesBackend, judge, read_rules
+from ctprep.reports.language import Rules, read_rules
+from ctprep.reports.rules import RulesBackend, judge
 from ctprep.reports.sections import READ_SECTIONS, find_sections
 from ctprep.reports.sentences import split_sentences
 from ctprep.store.errors import TableError
@@ -48,6 +49,7 @@ def filter_reports(
     backend: str | Backend = "rules",
     normal_sentence: str = NORMAL_SENTENCE,
     scan_table: Path | None = None,
+    language: str | Path = "english",
 ) -> Iterator[ReportItem]:
     """Filter a table of reports down to what is abnormal.
 
@@ -60,6 +62,7 @@ def filter_reports(
         backend: `rules`, or an object that answers.
         normal_sentence: what a report with nothing abnormal becomes.
         scan_table: take only the scans in it, and refuse those of them without a report.
+        language: word lists by name, or a TOML file of them.
 
     Yields:
         One item a report, in the order of the table; then one a listed scan without a report.
@@ -67,7 +70,8 @@ def filter_reports(
     Raises:
         TableError: a table is wrong, the backend is unknown, or no report was left to write.
     """
-    chosen = build_backend(backend)
+    chosen = build_backend(backend, language)
+    rules = read_rules(language)
     if not normal_sentence.strip():
         raise TableError("the normal sentence is empty", mend=f"use {NORMAL_SENTENCE!r}")
     reports = read_raw_reports(in_path)
@@ -79,7 +83,7 @@ def filter_reports(
         wanted = [report for report in batch if listed is None or report.scan_id in listed]
         made = {
             row.scan_id: (row, count)
-            for row, count in filter_batch(wanted, chosen, cache, normal_sentence)
+            for row, count in filter_batch(wanted, chosen, cache, normal_sentence, rules)
         }
         rows += (row for row, _ in made.values())
         yield from (_to_item(report, made.get(report.scan_id), listed) for report in batch)
@@ -94,7 +98,7 @@ def filter_reports(
     write_reports(out_path, rows)
 
 
-def build_backend(backend: str | Backend) -> Backend:
+def build_backend(backend: str | Backend, language: str | Path = "english") -> Backend:
     """Make the backend of a name; an object is given back.
 
     Raises:
@@ -104,11 +108,15 @@ def build_backend(backend: str | Backend) -> Backend:
         return backend
     if backend != "rules":
         raise TableError(f"there is no report backend {backend!r}", mend="use 'rules'")
-    return RulesBackend()
+    return RulesBackend(language)
 
 
 def filter_batch(
-    reports: Sequence[RawReport], backend: Backend, cache: AnswerCache, normal_sentence: str
+    reports: Sequence[RawReport],
+    backend: Backend,
+    cache: AnswerCache,
+    normal_sentence: str,
+    rules: Rules | None = None,
 ) -> list[tuple[ReportRow, int]]:
     """Filter some reports; those without findings and impression give no row.
 
@@ -117,16 +125,21 @@ def filter_batch(
         backend: who answers.
         cache: answers already given; gets the new ones.
         normal_sentence: what a report with nothing abnormal becomes.
+        rules: word lists of the reports' language; English where left out.
 
     Returns:
         Each row, and how many sentences its report has.
     """
+    rules = rules or read_rules()
     texts = [join_text(report) for report in reports]
-    sentences = [read_sentences(text) for text in texts]
+    sentences = [read_sentences(text, rules) for text in texts]
     questions = [[text for text, is_read in report if is_read] for report in sentences]
     answers = _ask(questions, backend, cache)
     return [
-        (_to_row(report.scan_id, text, numbered, answer, backend, normal_sentence), len(numbered))
+        (
+            _to_row(report.scan_id, text, numbered, answer, backend, rules, normal_sentence),
+            len(numbered),
+        )
         for report, text, numbered, answer in zip(reports, texts, sentences, answers, strict=True)
         if any(is_read for _, is_read in numbered)
     ]
@@ -142,11 +155,12 @@ def join_text(report: RawReport) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def read_sentences(text: str) -> list[tuple[str, bool]]:
+def read_sentences(text: str, rules: Rules | None = None) -> list[tuple[str, bool]]:
     """Number the sentences of a report.
 
     Args:
         text: `text_full` of a report.
+        rules: word lists of its language; English where left out.
 
     Returns:
         Each sentence, and whether it stands in a section that speaks of the scan; their
@@ -154,8 +168,8 @@ def read_sentences(text: str) -> list[tuple[str, bool]]:
     """
     return [
         (sentence.text, section.name in READ_SECTIONS)
-        for section in find_sections(text)
-        for sentence in split_sentences(text[section.start : section.stop])
+        for section in find_sections(text, rules)
+        for sentence in split_sentences(text[section.start : section.stop], rules)
     ]
 
 
@@ -193,9 +207,9 @@ def _to_row(
     numbered: Sequence[tuple[str, bool]],
     answer: tuple[int, ...] | None,
     backend: Backend,
+    rules: Rules,
     normal_sentence: str,
 ) -> ReportRow:
-    rules = read_rules()
     read = [number for number, (_, is_read) in enumerate(numbered) if is_read]
     judged = {number: judge(numbered[number][0], rules) for number in read}
     if answer is None:

@@ -5,17 +5,17 @@ is in a list of neutral words, and something says "normal" or negates a finding.
 keeps its sentence. The word lists are data, `english.toml`.
 """
 
-import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 
-_WORD = re.compile(r"[a-z]+|\d+")
-_SEPARATOR = r"[,()/]|:|\band\b"
+from ctprep.reports.language import Rules, read_rules
+
+# Letters of any script; digits are words of their own.
+_WORD = re.compile(r"[^\W\d_]+|\d+")
 
 
 @dataclass(frozen=True)
@@ -26,59 +26,6 @@ class Judgement:
     """Provably normal or without content: may be dropped."""
     is_absence: bool = False
     """Says that something is absent."""
-
-
-@dataclass(frozen=True, eq=False)
-class Rules:
-    """The word lists of one language, compiled."""
-
-    version: str
-    data_hash: str
-    """SHA-256 of the file."""
-    keep: re.Pattern[str]
-    scaffold: re.Pattern[str]
-    routine: re.Pattern[str]
-    negation_before: re.Pattern[str]
-    negation_after: re.Pattern[str]
-    negation_end: re.Pattern[str]
-    clause_break: re.Pattern[str]
-    verb: frozenset[str]
-    presence: frozenset[str]
-    normal: frozenset[str]
-    ambiguous: frozenset[str]
-    neutral: frozenset[str]
-
-
-@lru_cache
-def read_rules(language: str = "english") -> Rules:
-    """Read the word lists of a language that comes with the package.
-
-    Args:
-        language: stem of a TOML file beside this one.
-    """
-    data = files("ctprep.reports").joinpath(f"{language}.toml").read_bytes()
-    lists = tomllib.loads(data.decode("utf-8"))
-    return Rules(
-        version=f"{language}-{lists['version']}",
-        data_hash=hashlib.sha256(data).hexdigest(),
-        keep=_either(lists["keep"]),
-        scaffold=_either(lists["scaffold"]),
-        routine=_either(lists["routine"]),
-        negation_before=_either(lists["negation_before"], whole_words=True),
-        negation_after=_either(lists["negation_after"], whole_words=True),
-        negation_end=_either(lists["negation_end"], whole_words=True),
-        clause_break=re.compile(rf"[;.!?]|\b(?:{'|'.join(lists['clause_break'])})\b"),
-        verb=frozenset(lists["verb"]),
-        presence=frozenset(lists["presence"]),
-        normal=frozenset(lists["normal"]),
-        ambiguous=frozenset(lists["ambiguous"]),
-        neutral=frozenset(lists["neutral"]) | frozenset(lists["normal"]),
-    )
-
-
-def _either(patterns: Sequence[str], *, whole_words: bool = False) -> re.Pattern[str]:
-    body = "|".join(f"(?:{pattern})" for pattern in patterns)
-    return re.compile(rf"\b(?:{body})(?<!\w)|\b(?:{body})\b" if whole_words else body)
 
 
 # Dictated reports are mostly stock phrases, so most sentences have been seen before.
@@ -97,13 +44,15 @@ def judge(sentence: str, rules: Rules) -> Judgement:
     """
     text = re.sub(r"\s+", " ", sentence.lower()).strip()
     text, scaffolds = rules.scaffold.subn(" ", text)
+    text = rules.normal_phrase.sub(f" {rules.normal_mark} ", text)
+    text = rules.steady_phrase.sub(f" {rules.steady_mark} ", text)
     if rules.keep.search(text):
         return Judgement(is_normal=False)
     text, routines = rules.routine.subn(" ", text)
     judged = [
         _judge_clause(clause, rules)
         for statement in rules.clause_break.split(text)
-        for clause in _clauses(statement, rules)
+        for clause in find_clauses(statement, rules)
     ]
     if "unexplained" in judged:
         return Judgement(is_normal=False)
@@ -113,13 +62,13 @@ def judge(sentence: str, rules: Rules) -> Judgement:
     return Judgement(is_normal=proven or scaffolds > 0, is_absence=is_absence)
 
 
-def _clauses(statement: str, rules: Rules) -> list[list[str]]:
+def find_clauses(statement: str, rules: Rules) -> list[list[str]]:
     """Group the comma- or and-separated pieces of a statement into clauses with a verb each."""
     clauses: list[list[str]] = []
     current: list[str] = []
     pending: list[str] = []
     is_complete = False
-    for piece in re.split(_SEPARATOR, statement):
+    for piece in rules.separator.split(statement):
         words = set(_WORD.findall(piece))
         if not words:
             continue
@@ -127,24 +76,36 @@ def _clauses(statement: str, rules: Rules) -> list[list[str]]:
         if current and rules.negation_before.match(piece.strip()):
             clauses += [current, *([rest] for rest in pending)]
             current, pending, is_complete = [piece], [], has_verb
-        elif not is_complete:
+        elif not is_complete or words <= rules.steady:
             current.append(piece)
-            is_complete = has_verb
+            is_complete = is_complete or has_verb
         elif has_verb:
             clauses.append(current)
             current, pending = [*pending, piece], []
         else:
             pending.append(piece)
     # "There is no A, B or C" goes on with its list; "no A is seen, B" does not negate B.
-    if pending and any(re.search(r"\b(?:or|nor)\b", piece) for piece in pending):
+    if pending and (rules.list_end.search(" ".join(pending)) or _is_row(current, pending, rules)):
         return [*clauses, [*current, *pending]]
     return [*clauses, *([current] if current else []), *([piece] for piece in pending)]
 
 
+def _is_row(current: list[str], pending: list[str], rules: Rules) -> bool:
+    """Tell whether the pieces behind a negated one are what is habitually negated with it."""
+    is_negated = any(rules.negation_before.search(piece) for piece in current)
+    return is_negated and _in_a_row(" ".join(pending), rules)
+
+
+def _in_a_row(text: str, rules: Rules) -> bool:
+    return rules.negated_in_a_row.issuperset(_WORD.findall(text))
+
+
 def _judge_clause(pieces: list[str], rules: Rules) -> str:
-    covered, uncovered = _negation_scope(pieces, rules)
+    covered, uncovered = find_negation(pieces, rules)
     covered_words = set(_WORD.findall(covered))
     words = set(_WORD.findall(uncovered))
+    if words & rules.steady:
+        words = _without_steady(words, rules)
     if words - rules.neutral:
         return "unexplained"
     if covered:
@@ -163,7 +124,16 @@ def _judge_clause(pieces: list[str], rules: Rules) -> str:
     return "unexplained" if words & rules.presence else "neutral"
 
 
-def _negation_scope(pieces: list[str], rules: Rules) -> tuple[str, str]:
+def _without_steady(words: set[str], rules: Rules) -> set[str]:
+    """Put a word of normality for the steady words, where they are said of a named organ only."""
+    rest = words - rules.steady
+    known = rules.steady_subject | rules.steady_frame | rules.normal
+    if rest & rules.steady_subject and rest <= known:
+        return (rest & rules.neutral) | {rules.normal_mark}
+    return words
+
+
+def find_negation(pieces: list[str], rules: Rules) -> tuple[str, str]:
     """Part a clause into what a negation covers, and the rest; the cue belongs to neither."""
     clause = " , ".join(pieces)
     after = rules.negation_after.search(clause)
@@ -171,9 +141,11 @@ def _negation_scope(pieces: list[str], rules: Rules) -> tuple[str, str]:
     if before is not None and (after is None or before.start() < after.start()):
         scope = clause[before.end() :]
         has_verb = not rules.verb.isdisjoint(_WORD.findall(clause))
-        if " , " in scope and not has_verb and not re.search(r"\b(?:or|nor)\b", scope):
+        first, _, others = scope.partition(" , ")
+        is_list = has_verb or rules.list_end.search(scope) or _in_a_row(others, rules)
+        if not is_list:
             # "No A, B in the left lung": telegraphic, B may be a finding.
-            scope = scope[: scope.index(" , ")]
+            scope = first
         end = rules.negation_end.search(scope)
         scope = scope[: end.start()] if end else scope
         rest = clause[: before.start()] + " " + clause[before.end() + len(scope) :]
@@ -195,10 +167,10 @@ class RulesBackend:
 
     name = "rules"
 
-    def __init__(self, language: str = "english") -> None:
-        self._rules = read_rules(language)
-        self.model = self._rules.version
-        self.prompt_hash = self._rules.data_hash
+    def __init__(self, language: str | Path = "english") -> None:
+        self.rules = read_rules(language)
+        self.model = self.rules.version
+        self.prompt_hash = self.rules.data_hash
 
     def answer(self, reports: Sequence[Sequence[str]]) -> list[str]:
         """Answer with the numbers of the sentences that are not provably normal."""
@@ -207,7 +179,7 @@ class RulesBackend:
                 [
                     number
                     for number, sentence in enumerate(sentences)
-                    if not judge(sentence, self._rules).is_normal
+                    if not judge(sentence, self.rules).is_normal
                 ]
             )
             for sentences in reports

@@ -1,49 +1,12 @@
 """Finding the sections of a report: findings, impression, technique, comparison, history."""
 
-import re
 from dataclasses import dataclass
-from typing import Literal
 
+from ctprep.reports.language import Rules, SectionName, read_rules
 from ctprep.reports.sentences import split_sentences
 
-SectionName = Literal["findings", "impression", "technique", "comparison", "clinical_information"]
-
-_HEADINGS: dict[str, SectionName] = {
-    "findings": "findings",
-    "finding": "findings",
-    "report": "findings",
-    "description": "findings",
-    "impression": "impression",
-    "impressions": "impression",
-    "conclusion": "impression",
-    "conclusions": "impression",
-    "opinion": "impression",
-    "result": "impression",
-    "summary": "impression",
-    "technique": "technique",
-    "protocol": "technique",
-    "procedure": "technique",
-    "comparison": "comparison",
-    "comparisons": "comparison",
-    "compared with": "comparison",
-    "clinical information": "clinical_information",
-    "clinical history": "clinical_information",
-    "clinical details": "clinical_information",
-    "history": "clinical_information",
-    "indication": "clinical_information",
-    "indications": "clinical_information",
-    "reason for exam": "clinical_information",
-    "reason for examination": "clinical_information",
-}
 READ_SECTIONS: tuple[SectionName, ...] = ("findings", "impression")
 """Sections that speak of what the scan shows."""
-
-# A heading opens a line, or stands in capitals after a full stop, and ends in a colon.
-_NAMES = "|".join(sorted((re.escape(name) for name in _HEADINGS), key=len, reverse=True))
-_HEADING = re.compile(
-    rf"(?:^|(?<=\n))[ \t]*(?P<line>(?i:{_NAMES}))[ \t]*(?::|(?=\r?\n))"
-    rf"|(?:(?<=[.!?\"])\s*)(?P<capital>{_NAMES.upper()})[ \t]*:"
-)
 
 
 @dataclass(frozen=True)
@@ -56,23 +19,25 @@ class Section:
     stop: int
 
 
-def find_sections(text: str) -> list[Section]:
+def find_sections(text: str, rules: Rules | None = None) -> list[Section]:
     """Part a report by its headings.
 
     Args:
         text: the whole report.
+        rules: word lists of its language; English where left out.
 
     Returns:
         Sections in order; text before the first heading counts as findings. Technique, comparison
         and history reach to the next heading only where one of findings follows; otherwise
         nobody says where they end, and all after their first sentence counts as findings.
     """
+    rules = rules or read_rules()
     sections: list[Section] = []
     name: SectionName = "findings"
     start = 0
-    for heading in _HEADING.finditer(text):
+    for heading in rules.heading.finditer(text):
         sections.append(Section(name, start, heading.start()))
-        name = _HEADINGS[(heading["line"] or heading["capital"]).lower()]
+        name = rules.headings[(heading["line"] or heading["capital"]).lower()]
         start = heading.end()
     sections.append(Section(name, start, len(text)))
     last_findings = max(
@@ -83,15 +48,15 @@ def find_sections(text: str) -> list[Section]:
     certain = [
         part
         for number, section in enumerate(sections)
-        for part in ([section] if number < last_findings else _cut(text, section))
+        for part in ([section] if number < last_findings else _cut(text, section, rules))
     ]
     return [section for section in certain if text[section.start : section.stop].strip()]
 
 
-def _cut(text: str, section: Section) -> list[Section]:
+def _cut(text: str, section: Section, rules: Rules) -> list[Section]:
     if section.name in READ_SECTIONS:
         return [section]
-    sentences = split_sentences(text[section.start : section.stop])
+    sentences = split_sentences(text[section.start : section.stop], rules)
     if len(sentences) < 2:
         return [section]
     end = section.start + sentences[0].start + len(sentences[0].text)

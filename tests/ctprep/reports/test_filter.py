@@ -116,6 +116,11 @@ def test_the_output_is_the_sources_own(
     for row, count in filter_batch(reports, RulesBackend(), cache, NORMAL_SENTENCE):
         sentences = [text for text, _ in read_sentences(row.text_full)]
         assert len(sentences) == count
+        assert row.text_positive.strip()
+        assert list(row.kept_sentences) == sorted(set(row.kept_sentences))
+        bodies = [sentences[number].rstrip(" .,;:") for number in row.kept_sentences]
+        assert _are_in_order(bodies, row.text_positive)
+        assert _are_in_order(bodies, row.text_full)
         for number in row.kept_sentences:
             assert sentences[number] in row.text_full
             assert sentences[number].rstrip(" .,;:") in row.text_positive
@@ -123,6 +128,16 @@ def test_the_output_is_the_sources_own(
         for number in row.kept_sentences:
             rest = rest.replace(sentences[number].rstrip(" .,;:"), "", 1)
         assert not any(letter.isalnum() for letter in rest)
+
+
+def _are_in_order(parts: list[str], text: str) -> bool:
+    place = 0
+    for part in parts:
+        found = text.find(part, place)
+        if found < 0:
+            return False
+        place = found + len(part)
+    return True
 
 
 def test_a_restart_asks_only_what_is_open(tmp_path: Path) -> None:

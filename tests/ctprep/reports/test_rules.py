@@ -20,6 +20,13 @@ NORMAL = [
     "Aorta, pulmonary artery: normal calibration.",
     "Chest CT within normal limits.",
     "As far as can be seen, upper abdominal organs are normal.",
+    "Cardiomediastinal silhouette is stable.",
+    "Heart size and mediastinal contours are unchanged.",
+    "The lungs are well-aerated.",
+    "Nonobstructive bowel pattern.",
+    "The heart remains normal in size.",
+    "Cardiac silhouette is normal in size and contour, and stable.",
+    "Heart size is unchanged from prior study.",
 ]
 ABSENT = [
     "No pericardial or pleural thickening.",
@@ -34,6 +41,11 @@ ABSENT = [
     "The interlobular septa are not thickened.",
     "Enlarged lymph nodes were not detected in the mediastinum.",
     "The aorta is normal, no dissection.",
+    "No focal consolidation, pleural effusion, pneumothorax.",
+    "There is no consolidation, pleural effusion, pneumothorax.",
+    "Stable chest without acute abnormality.",
+    "The heart is not significantly enlarged.",
+    "No nodule, mass, infiltration was observed in either lung.",
 ]
 ABNORMAL = [
     "A 4 mm nodule in the right upper lobe.",
@@ -61,6 +73,22 @@ ABNORMAL = [
     "A nodule without calcification.",
     "Effusion was seen, pneumothorax was not seen.",
     "The right lung is xyzzy.",
+    "Stable.",
+    "The findings are stable.",
+    "The nodule is unchanged from prior study.",
+    "The effusion remains.",
+    "A nodule in the right lung, stable.",
+    "The lungs are normal, stable.",
+    "The nodule is stable.",
+    "Stable lesion in the chest.",
+    "Left lung stable.",
+    "No pneumothorax, left pleural effusion.",
+    "There is no pneumothorax, small pleural effusion.",
+    "Calibration of the aorta is above normal.",
+    "The lungs are not well aerated.",
+    "The lungs are not normal.",
+    "Not only the lungs are normal.",
+    "Well aerated lungs, density in the left lobe.",
     "Densities are observed in all lobes.",
     "Right lung.",
     "Cavity in the left lung, heart normal.",
@@ -69,6 +97,7 @@ ABNORMAL = [
 ROUTINE = [
     "In the evaluation of the lungs;",
     "Mediastinal structures could not be evaluated optimally due to lack of contrast.",
+    "PA and lateral views of the chest were obtained.",
 ]
 
 

@@ -33,6 +33,19 @@ def test_text_before_any_heading_is_findings() -> None:
     assert _sections(" \n") == []
 
 
+def test_other_headings() -> None:
+    """What hospitals also write."""
+    text = "Clinical indication: cough\nScan technique: 120 kV\nPrior studies: none\nFindings: cyst"
+
+    assert [name for name, _ in _sections(f"{text}\nAssessment: cyst")] == [
+        "clinical_information",
+        "technique",
+        "comparison",
+        "findings",
+        "impression",
+    ]
+
+
 def test_words_within_a_sentence_are_no_headings() -> None:
     """'findings' and 'history' in a sentence part nothing."""
     text = "No findings: none. In a patient with a history of cough, technique was good."

@@ -16,6 +16,11 @@ def _texts(report: str) -> list[str]:
     [
         ("One nodule. Two cysts.", ["One nodule.", "Two cysts."]),
         ("One nodule.Two cysts.", ["One nodule.", "Two cysts."]),
+        ("Lungs are clear.no effusion.A cyst", ["Lungs are clear.", "no effusion.", "A cyst"]),
+        ("Aorta is normal.2 cm cyst.....Next", ["Aorta is normal.", "2 cm cyst.....", "Next"]),
+        ("A nodule of 3 mm. in the lung. Next", ["A nodule of 3 mm. in the lung.", "Next"]),
+        ("It measures 3 mm. Next", ["It measures 3 mm.", "Next"]),
+        ("At approx.2 cm and fig.2 it ends", ["At approx.2 cm and fig.2 it ends"]),
         ("(solid).Two cysts", ["(solid).", "Two cysts"]),
         ("A 13x9.3 mm node. Next", ["A 13x9.3 mm node.", "Next"]),
         ("It measures 9. 3 mm today. Next", ["It measures 9. 3 mm today.", "Next"]),
@@ -68,3 +73,4 @@ def test_a_long_report_takes_no_time() -> None:
     assert len(split_sentences("a" * 1_000_000)) == 1
     assert split_sentences("." * 100_000) == []
     assert len(split_sentences("( " * 20_000)) == 0
+    assert len(split_sentences("." * 100_000 + "x")) == 1

@@ -1,0 +1,190 @@
+"""Raw reports -> label table: which of the 18 CT-RATE labels each report asserts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ctprep.reports.filter import join_text, read_sentences
+from ctprep.reports.label_rules import LabelRules, label_sentences, read_label_rules
+from ctprep.reports.mentions import Status
+from ctprep.store.errors import TableError
+from ctprep.store.labels import CT_RATE_LABELS
+from ctprep.store.manifest import load_manifest
+from ctprep.store.tables import (
+    LabelTable,
+    RawReport,
+    ScanRow,
+    read_raw_reports,
+    read_scans,
+    write_labels,
+)
+
+Level = Literal["reconstruction", "scan"]
+Doubt = Literal["present", "absent", "missing"]
+_VALUES: Mapping[str, float] = {"present": 1.0, "absent": 0.0, "missing": float("nan")}
+
+
+@dataclass(frozen=True)
+class LabelItem:
+    """What became of one report, scan or reconstruction."""
+
+    scan_id: str
+    status: Literal["labelled", "refused", "unlisted"]
+    """`unlisted`: a report of no scan in the scan table."""
+    present: tuple[str, ...] = ()
+    """Columns that are 1."""
+    what: str | None = None
+    mend: str | None = None
+
+
+@dataclass(frozen=True)
+class _Row:
+    scan_id: str
+    values: tuple[float, ...] | None
+    """None where the report has no findings."""
+
+
+def label_reports(
+    in_path: Path,
+    out_path: Path,
+    *,
+    dataset: str | None = None,
+    scan_table: Path | None = None,
+    level: Level = "reconstruction",
+    uncertain: Doubt = "present",
+    language: str | Path = "english",
+    label_words: str | Path = "english_labels",
+) -> Iterator[LabelItem]:
+    """Label a table of reports by rules, for the labels of CT-RATE or of a data set.
+
+    The output is written when the last item has been taken, whole or not at all.
+
+    Args:
+        in_path: raw reports, CSV or Parquet, as `read_raw_reports` takes them.
+        out_path: CSV to write, as `read_labels` takes it. A label that a report does not mention
+            is 0.
+        dataset: take the columns, and their names, of this data set (`data_manifests/`); the 18
+            of CT-RATE where left out.
+        scan_table: write a row for each of its scans; one without a report of its own gets that
+            of its study.
+        level: `scan` writes a row a study of the scan table instead, by its study id.
+        uncertain: what a label is whose only mention is in doubt.
+        language: word lists by name, or a TOML file of them.
+        label_words: how the language speaks of the labels, likewise.
+
+    Yields:
+        One item a row of the output or refusal, then one an unlisted report.
+
+    Raises:
+        TableError: a table is wrong, the data set or a word list is unknown, a scan table is
+            needed, or no report was left to write.
+    """
+    rules = read_label_rules(label_words, language)
+    columns = _columns(dataset, rules)
+    if level == "scan" and scan_table is None:
+        raise TableError(
+            "which reconstructions are of one scan is not known",
+            mend="give a scan table with a column study_id",
+        )
+    reports = read_raw_reports(in_path)
+    rows = [_label(report, columns, rules, _VALUES[uncertain]) for report in reports]
+    unlisted: list[str] = []
+    refusals: list[LabelItem] = []
+    if scan_table is not None:
+        rows, refusals, unlisted = _by_scan(rows, read_scans(scan_table), level)
+    names = tuple(columns)
+    written = [row for row in rows if row.values is not None]
+    for row in rows:
+        yield _to_item(row, names)
+    yield from refusals
+    yield from (LabelItem(scan_id, "unlisted") for scan_id in unlisted)
+    if not written:
+        raise TableError(
+            "no report was left to write",
+            mend="check that the scan ids of both tables agree, and that there is report text",
+            where=in_path.name,
+        )
+    values = np.array([row.values for row in written], np.float64)
+    write_labels(out_path, LabelTable(tuple(row.scan_id for row in written), names, values))
+
+
+def _columns(dataset: str | None, rules: LabelRules) -> dict[str, str]:
+    """CT-RATE name of each column."""
+    if dataset is None:
+        columns = {name: name for name in CT_RATE_LABELS}
+    else:
+        manifest = load_manifest(dataset)
+        columns = {label.name: label.ct_lite_name for label in manifest.labels}
+    unknown = sorted(set(columns.values()) - rules.labels.keys())
+    if unknown:
+        raise TableError(
+            f"the word lists {rules.version} do not know the label {unknown[0]!r}",
+            mend="add it to their file (docs/reports.md)",
+        )
+    return columns
+
+
+def _label(
+    report: RawReport, columns: Mapping[str, str], rules: LabelRules, doubtful: float
+) -> _Row:
+    numbered = read_sentences(join_text(report), rules.rules)
+    sentences = [text for text, is_read in numbered if is_read]
+    if not sentences:
+        return _Row(report.scan_id, None)
+    told = label_sentences(sentences, rules)
+    return _Row(
+        report.scan_id, tuple(_to_value(told.get(name), doubtful) for name in columns.values())
+    )
+
+
+def _to_value(status: Status | None, doubtful: float) -> float:
+    return doubtful if status == "uncertain" else float(status == "present")
+
+
+def _by_scan(
+    rows: Sequence[_Row], scans: Sequence[ScanRow], level: Level
+) -> tuple[list[_Row], list[LabelItem], list[str]]:
+    """Rows of the scans or studies of a table, those refused, and reports of neither."""
+    own = {row.scan_id: row for row in rows}
+    of_study: dict[str, list[_Row]] = {}
+    for scan in scans:
+        for name in {scan.scan_id, scan.study_id or scan.scan_id} & own.keys():
+            of_study.setdefault(scan.study_id or scan.scan_id, []).append(own[name])
+    made: dict[str, _Row] = {}
+    refusals: dict[str, LabelItem] = {}
+    for scan in scans:
+        study = scan.study_id or scan.scan_id
+        name = study if level == "scan" else scan.scan_id
+        candidates = of_study.get(study, [])
+        if level == "reconstruction" and scan.scan_id in own:
+            candidates = [own[scan.scan_id]]
+        told = {str(row.values) for row in candidates}
+        if len(told) == 1:
+            made[name] = _Row(name, candidates[0].values)
+        else:
+            refusals[name] = _refused(name, is_absent=not told)
+    known = {scan.scan_id for scan in scans} | {scan.study_id for scan in scans}
+    return list(made.values()), list(refusals.values()), sorted(own.keys() - known)
+
+
+def _refused(scan_id: str, *, is_absent: bool) -> LabelItem:
+    if is_absent:
+        what, mend = "the scan has no report", "add one, or take it off the scan table"
+    else:
+        what, mend = "the reports of its study differ in their labels", "give the study one report"
+    return LabelItem(scan_id, "refused", what=what, mend=mend)
+
+
+def _to_item(row: _Row, names: Sequence[str]) -> LabelItem:
+    if row.values is None:
+        return LabelItem(
+            row.scan_id,
+            "refused",
+            what="the report has no findings",
+            mend="give its text, or take the scan off the table",
+        )
+    present = tuple(name for name, value in zip(names, row.values, strict=True) if value == 1)
+    return LabelItem(row.scan_id, "labelled", present)

@@ -1,0 +1,154 @@
+"""The label table: columns of a data set, rows of reports, scans or studies, none lost."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cli import ctprep
+from ctprep.reports.label import LabelItem, label_reports
+from ctprep.store.errors import TableError
+from ctprep.store.labels import CT_RATE_LABELS
+from ctprep.store.manifest import load_manifest
+from ctprep.store.tables import LabelTable, read_labels
+
+REPORTS = """scan_id,findings,impression
+sick,The heart is normal. No effusion. A 4.5 mm nodule is seen.,Emphysema?
+well,Lungs are clear.,
+none,Technique: 120 kV.,
+"""
+STUDIES = """scan_id,findings,impression
+s1_a,A nodule is seen in the lung.,
+s2_a,Emphysema is seen.,
+s2_b,No emphysema is seen.,
+s4,Emphysema is seen.,
+other,A nodule.,
+"""
+SCANS = """scan_id,patient_id,split,study_id
+s1_a,p1,train,s1
+s1_b,p1,train,s1
+s2_a,p2,train,s2
+s2_b,p2,train,s2
+s2_c,p2,train,s2
+s3_a,p3,test,s3
+s4_a,p4,test,s4
+"""
+
+
+def _table(folder: Path, text: str, name: str = "raw.csv") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _value(labels: LabelTable, scan_id: str, name: str) -> float:
+    row, column = labels.scan_ids.index(scan_id), labels.names.index(name)
+    return float(labels.values[row, column])
+
+
+def test_worked_example(tmp_path: Path) -> None:
+    """By hand: a table that `read_labels` takes, and a report without findings refused."""
+    out = tmp_path / "labels.csv"
+
+    items = list(label_reports(_table(tmp_path, REPORTS), out))
+
+    assert items[0] == LabelItem("sick", "labelled", ("Emphysema", "Lung nodule"))
+    assert items[1] == LabelItem("well", "labelled")
+    assert (items[2].status, items[2].what) == ("refused", "the report has no findings")
+    labels = read_labels(out)
+    assert (labels.scan_ids, labels.names) == (("sick", "well"), CT_RATE_LABELS)
+    assert labels.values.sum() == 2
+    assert _value(labels, "sick", "Pleural effusion") == 0
+
+
+@pytest.mark.parametrize(("uncertain", "value"), [("present", 1), ("absent", 0), ("missing", None)])
+def test_doubt_counts_as_told(tmp_path: Path, uncertain: str, value: float | None) -> None:
+    """A question mark becomes 1, 0 or an empty cell; what is certain stays."""
+    out = tmp_path / "labels.csv"
+
+    list(label_reports(_table(tmp_path, REPORTS), out, uncertain=uncertain))  # type: ignore[arg-type]
+
+    found = _value(read_labels(out), "sick", "Emphysema")
+    assert np.isnan(found) if value is None else found == value
+    assert _value(read_labels(out), "sick", "Lung nodule") == 1
+
+
+@pytest.mark.parametrize("dataset", ["ct_rate", "rad_chestct", "nidch"])
+def test_columns_of_a_data_set(tmp_path: Path, dataset: str) -> None:
+    """Its own names, in its own order, by the mapping of its manifest."""
+    out = tmp_path / "labels.csv"
+    mapped = {label.ct_lite_name: label.name for label in load_manifest(dataset).labels}
+
+    list(label_reports(_table(tmp_path, REPORTS), out, dataset=dataset))
+
+    labels = read_labels(out)
+    assert labels.names == tuple(mapped.values())
+    assert _value(labels, "sick", mapped["Lung nodule"]) == 1
+    assert labels.values.sum() == 2
+
+
+def test_a_row_a_reconstruction(tmp_path: Path) -> None:
+    """By its own report, else by its study's; refused where there is none, or no one."""
+    out = tmp_path / "labels.csv"
+    scans = _table(tmp_path, SCANS, "scans.csv")
+
+    items = list(label_reports(_table(tmp_path, STUDIES), out, scan_table=scans))
+
+    told = {item.scan_id: (item.status, item.present) for item in items}
+    assert told == {
+        "s1_a": ("labelled", ("Lung nodule",)),
+        "s1_b": ("labelled", ("Lung nodule",)),
+        "s2_a": ("labelled", ("Emphysema",)),
+        "s2_b": ("labelled", ()),
+        "s4_a": ("labelled", ("Emphysema",)),
+        "s2_c": ("refused", ()),
+        "s3_a": ("refused", ()),
+        "other": ("unlisted", ()),
+    }
+    assert read_labels(out).scan_ids == ("s1_a", "s1_b", "s2_a", "s2_b", "s4_a")
+
+
+def test_a_row_a_study(tmp_path: Path) -> None:
+    """Named by the study; one whose reports differ in their labels is refused."""
+    out = tmp_path / "labels.csv"
+    scans = _table(tmp_path, SCANS, "scans.csv")
+
+    items = list(label_reports(_table(tmp_path, STUDIES), out, scan_table=scans, level="scan"))
+
+    assert read_labels(out).scan_ids == ("s1", "s4")
+    assert {item.scan_id: item.what for item in items if item.status == "refused"} == {
+        "s2": "the reports of its study differ in their labels",
+        "s3": "the scan has no report",
+    }
+
+
+def test_errors(tmp_path: Path) -> None:
+    """Studies without a scan table, an unknown data set or word list, a table of nothing."""
+    reports, out = _table(tmp_path, REPORTS), tmp_path / "labels.csv"
+    empty = _table(tmp_path, "scan_id,report_text\na,\n", "empty.csv")
+    few = _table(tmp_path, "version='1'\nhistory=[]\nuncertain=[]\nresolved=[]\nlabel=[]", "w.toml")
+
+    with pytest.raises(TableError, match="which reconstructions"):
+        list(label_reports(reports, out, level="scan"))
+    with pytest.raises(TableError, match="no data set"):
+        list(label_reports(reports, out, dataset="mars"))
+    with pytest.raises(TableError, match="do not know the label"):
+        list(label_reports(reports, out, label_words=few))
+    with pytest.raises(TableError, match="no report was left"):
+        list(label_reports(empty, out))
+    assert not out.exists()
+
+
+def test_the_command(tmp_path: Path) -> None:
+    """Writes the table, tells the counts, and exits with 3 for the refusal."""
+    out = tmp_path / "labels.csv"
+
+    result = CliRunner().invoke(
+        ctprep.app, ["label-reports", str(_table(tmp_path, REPORTS)), str(out), "--json"]
+    )
+
+    assert result.exit_code == 3, result.output
+    assert '"labelled": 2' in result.output
+    assert '"Lung nodule": 1' in result.output
+    assert out.exists()
