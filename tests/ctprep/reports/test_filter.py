@@ -113,7 +113,8 @@ def test_the_output_is_the_sources_own(
         for number, text in enumerate(texts)
     ]
 
-    for row, count in filter_batch(reports, RulesBackend(), cache, NORMAL_SENTENCE):
+    for done in filter_batch(reports, RulesBackend(), cache, NORMAL_SENTENCE):
+        row, count = done.row, done.sentence_count
         sentences = [text for text, _ in read_sentences(row.text_full)]
         assert len(sentences) == count
         for number in row.kept_sentences:
