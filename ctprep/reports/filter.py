@@ -9,11 +9,12 @@ from typing import Literal
 
 from ctprep.reports.asking import ask_numbers, ask_rewrites
 from ctprep.reports.backend import Backend, ChatBackend
+from ctprep.reports.backends import build_backend
 from ctprep.reports.cache import AnswerCache, RewriteCache
 from ctprep.reports.identifiers import Scrubbed, scrub
 from ctprep.reports.prompt import Mode
 from ctprep.reports.rewrite import Rewrite
-from ctprep.reports.rules import RulesBackend, judge, read_rules
+from ctprep.reports.rules import judge, read_rules
 from ctprep.reports.sections import READ_SECTIONS, find_sections
 from ctprep.reports.sentences import split_sentences
 from ctprep.store.errors import TableError
@@ -84,7 +85,7 @@ def filter_reports(
     Raises:
         TableError: a table is wrong, the backend is unknown, or no report was left to write.
     """
-    chosen = build_backend(backend)
+    chosen = build_backend(backend) if isinstance(backend, str) else backend
     check_mode(chosen, mode)
     if not normal_sentence.strip():
         raise TableError("the normal sentence is empty", mend=f"use {NORMAL_SENTENCE!r}")
@@ -121,19 +122,6 @@ def filter_reports(
             where=in_path.name,
         )
     write_reports(out_path, rows)
-
-
-def build_backend(backend: str | Backend) -> Backend:
-    """Make the backend of a name; an object is given back.
-
-    Raises:
-        TableError: no backend has this name.
-    """
-    if not isinstance(backend, str):
-        return backend
-    if backend != "rules":
-        raise TableError(f"there is no report backend {backend!r}", mend="use 'rules'")
-    return RulesBackend()
 
 
 def check_mode(backend: Backend, mode: Mode) -> None:

@@ -156,7 +156,8 @@ class TransformersBackend:
 
         token_ids, attention_mask = _pad_left(batch, self._pad_id())
         told = self._model.generation_config
-        config = GenerationConfig(
+        build: Any = GenerationConfig
+        config = build(
             do_sample=False,
             num_beams=1,
             max_new_tokens=max(question.limit for question in batch),
@@ -218,7 +219,9 @@ def _load(found: FoundModel) -> tuple[Any, Any]:
         sees = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
         kind = AutoModelForImageTextToText if sees else AutoModelForCausalLM
         tokenizer = AutoTokenizer.from_pretrained(found.folder, **options)
-        model = kind.from_pretrained(found.folder, dtype=dtype, use_safetensors=True, **options)
+        model: Any = kind.from_pretrained(
+            found.folder, dtype=dtype, use_safetensors=True, **options
+        )
         model = model.to(device).eval()
     except torch.OutOfMemoryError as error:
         raise BackendError(

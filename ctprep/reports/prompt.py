@@ -27,6 +27,7 @@ NOTHING = "NONE"
 # Room for a fence around the answer and for the object's key.
 _SPARE_TOKENS = 32
 _MAX_QUOTED = 500
+_THOUGHTS = re.compile(r"<think>.*?</think>", re.DOTALL)
 _FENCED = re.compile(r"```(?:\w+\n|\n)?(.*?)```", re.DOTALL)
 
 
@@ -142,6 +143,9 @@ def read_reply(reply: str) -> str:
         The JSON list, for `parse_answer` to check; anything else as it is.
     """
     text = reply.strip()
+    # At the beginning only: a search through many spaces would take minutes.
+    if thoughts := _THOUGHTS.match(text):
+        text = text[thoughts.end() :].strip()
     if fenced := _FENCED.fullmatch(text):
         text = fenced[1].strip()
     try:

@@ -58,7 +58,8 @@ def read_rewrite(answer: str, sentences: Sequence[str]) -> Rewrite | None:
         Its sentences with the source of each, or None where one of them has no source, or where
         there are more of them than the source has.
     """
-    if len(answer) > MAX_ANSWER_CHARACTERS:
+    # Twice the report leaves room for blanks; more is no shorter report.
+    if len(answer) > min(MAX_ANSWER_CHARACTERS, 2 * sum(map(len, sentences)) + 100):
         return None
     if answer.strip().rstrip(".") == NOTHING:
         return Rewrite((), ())

@@ -144,6 +144,12 @@ def test_twice_is_once(text: str) -> None:
     assert scrub(once).text == once
 
 
+@pytest.mark.parametrize("text", ["-" * 30_000, "a-" * 15_000, " " * 30_000, "1 " * 15_000])
+def test_odd_texts_take_no_minutes(text: str) -> None:
+    """Rules of dashes and blanks are searched once, not once a sign."""
+    assert scrub(text).counts == {}
+
+
 def test_real_reports_lose_only_dates(shared_data: Path) -> None:
     """Published reports, whose names were taken out before, still tell dates of earlier scans."""
     path = shared_data / "reports/01_chest_ct_18_labels/train.csv"
