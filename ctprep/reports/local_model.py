@@ -223,6 +223,9 @@ def _load(found: FoundModel) -> tuple[Any, Any]:
             found.folder, dtype=dtype, use_safetensors=True, **options
         )
         model = model.to(device).eval()
+        # What a model says of sampling would be warned about at each greedy answer.
+        for name in ("do_sample", "temperature", "top_k", "top_p", "min_p"):
+            setattr(model.generation_config, name, None)
     except torch.OutOfMemoryError as error:
         raise BackendError(
             "the model does not fit the memory of the device",

@@ -58,6 +58,20 @@ def test_nonsense_is_caught(backend: TransformersBackend, tmp_path: Path) -> Non
     assert str(tmp_path.parent) not in rows["sick"]["model"]
 
 
+def test_greedy_decoding_is_not_warned_about(
+    backend: TransformersBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Though the model's own settings ask for sampling."""
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    backend._model.lm_head = Forced("[0]")
+    try:
+        backend.answer([["a"]])
+    finally:
+        logging.getLogger("transformers").removeHandler(caplog.handler)
+
+    assert "generation flags" not in caplog.text
+
+
 def test_nonsense_is_no_rewrite(backend: TransformersBackend, tmp_path: Path) -> None:
     """Nor do they write a report again."""
     rows = _filter(tmp_path, backend=backend, mode="generative")

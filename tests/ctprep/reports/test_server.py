@@ -3,6 +3,7 @@
 import email.utils
 import json
 import logging
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -323,6 +324,17 @@ def test_options(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BackendError, match="holds spaces or signs") as caught:
         build_backend("openai", ModelOptions(model="m", base_url="http://h/v1"))
     assert KEY not in str(caught.value)
+
+
+def test_what_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra by its name."""
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+    for name in ("ctprep.reports.http_chat", "ctprep.reports.server"):
+        monkeypatch.delitem(sys.modules, name)
+
+    with pytest.raises(BackendError, match="needs httpx2, which is not installed") as caught:
+        build_backend("openai", ModelOptions(model="m", base_url="http://h/v1"))
+    assert caught.value.mend == "pip install 'ct-lite[reports]'"
 
 
 def test_rules_cannot_write(tmp_path: Path) -> None:
