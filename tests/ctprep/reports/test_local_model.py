@@ -17,7 +17,7 @@ from ctprep.reports.filter import (
     REWRITTEN,
     filter_reports,
 )
-from ctprep.reports.local_model import Question, TransformersBackend
+from ctprep.reports.local_model import Question, TransformersBackend, _pad_left
 from ctprep.reports.model_folder import find_model
 from ctprep.store.errors import BackendError
 from ctprep.store.tables import read_reports
@@ -144,6 +144,14 @@ def test_padding_changes_no_answer(backend: TransformersBackend) -> None:
 
     assert together == [backend.chat("generative", [one])[0] for one in (short, long)]
     assert together[0] != together[1]
+
+
+def test_padding_stands_in_front() -> None:
+    """By hand: two prompts, the shorter one moved to the end and its padding masked."""
+    token_ids, mask = _pad_left([Question(0, [5, 6], 1), Question(1, [7], 1)], 0)
+
+    assert token_ids.tolist() == [[5, 6], [0, 7]]
+    assert mask.tolist() == [[1, 1], [0, 1]]
 
 
 def test_answers_are_bounded_and_batches_sorted(

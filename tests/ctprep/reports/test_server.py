@@ -84,7 +84,7 @@ def test_identifiers_are_sent_only_if_asked_for(tmp_path: Path) -> None:
         Reply(body=b'{"choices": []}'),
         Reply(body=b"[" * 5000),
         Reply(wait_s=1.0, body=b"{}"),
-        Reply(drip_s=0.05, body=b"{" * 100),
+        Reply(drip_s=0.02, body=says("[1]").body),
     ],
     ids=["429", "500", "503", "cut", "html", "no-choice", "deep", "slow", "drip"],
 )
