@@ -101,6 +101,7 @@ KEPT = [
     "Discussed with Thoracic Surgery",
     "Reported to Emergency Department",
     "Signed by the radiologist on call",
+    "Patient: Hodgkin Lymphoma, COPD",
     "Indication: Known lung cancer",
     "Radiologist: unknown",
     "IDs differ; the identity of the lesion",
