@@ -274,7 +274,7 @@ def test_questions_are_asked_at_once() -> None:
         backend = _backend(server.url, concurrency=3)
         assert backend.answer([[str(n)] for n in range(9)]) == [f"[{n}]" for n in range(9)]
 
-    assert server.most_open == 3
+    assert 1 < server.most_open <= 3
 
 
 def test_a_rewritten_report(tmp_path: Path) -> None:
