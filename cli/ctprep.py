@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.errors import EXIT_REFUSALS, mendable
+from cli.errors import mendable
 from cli.items import show_items
 from cli.label import label_reports
 from cli.look import doctor, export, inspect, preview, stats
@@ -22,6 +22,7 @@ from cli.options import (
     default_workers,
     start_logging,
 )
+from cli.reports import filter_reports
 from cli.split import split
 from cli.verify import verify
 
@@ -192,55 +193,6 @@ def compress(
 
 
 @app.command()
-def filter_reports(
-    reports: Annotated[Path, typer.Argument(help="CSV or Parquet, a report a row.")],
-    table: Annotated[Path, typer.Argument(help="Parquet table to write.")],
-    backend: Annotated[
-        str, typer.Option(help="Who decides which sentences stay: rules.")
-    ] = "rules",
-    scans: Annotated[
-        Path | None, typer.Option(help="CSV of scans; reports of others are left out.")
-    ] = None,
-    language: Annotated[
-        str, typer.Option(help="Word lists: english, or a TOML file (docs/reports.md).")
-    ] = "english",
-    as_json: Json = False,
-    verbose: Verbose = 0,
-) -> None:
-    """Keep the sentences of each report that tell something abnormal.
-
-    Extractive: the result consists of the report's own sentences.
-
-    Example: ctprep filter-reports reports.csv reports.parquet
-    """
-    from cli.progress import follow
-    from ctprep.reports import filter as report_filter
-
-    start_logging(verbose)
-    with mendable():
-        counts = {"filtered": 0, "unlisted": 0, "refused": 0}
-        kept = sentences = 0
-        results = report_filter.filter_reports(
-            reports, table, backend=backend, scan_table=scans, language=language
-        )
-        for result in follow(results, "filter-reports"):
-            counts[result.status] += 1
-            kept += len(result.kept_sentences)
-            sentences += result.sentence_count
-            if result.status == "refused":
-                typer.echo(
-                    f"refused {result.scan_id}: {result.what}\n  mend:  {result.mend}", err=True
-                )
-        if as_json:
-            typer.echo(json.dumps({**counts, "sentences": sentences, "kept": kept}))
-        else:
-            told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-            typer.echo(f"filter-reports: {told}; {kept} of {sentences} sentences kept")
-    if counts["refused"]:
-        raise typer.Exit(EXIT_REFUSALS)
-
-
-@app.command()
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
     patients: Annotated[int, typer.Option(min=3, help="How many patients.")] = 1000,
@@ -271,6 +223,7 @@ def phantom(
             typer.echo(f"wrote {count} scans of {patients} patients to {out}")
 
 
+app.command()(filter_reports)
 app.command()(label_reports)
 app.command()(split)
 app.command()(inspect)

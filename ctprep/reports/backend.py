@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from ctprep.reports.prompt import Mode
+
 MAX_ANSWER_CHARACTERS = 100_000
 
 
@@ -29,6 +31,35 @@ class Backend(Protocol):
 
         Returns:
             One answer a report, a JSON list such as `[0, 3]`; it is checked by `parse_answer`.
+        """
+        ...
+
+
+@runtime_checkable
+class ChatBackend(Backend, Protocol):
+    """A language model, which can be told of a wrong answer, and can write reports again.
+
+    Attributes:
+        chunk: how many reports to ask about between two savings of answers.
+    """
+
+    chunk: int
+
+    def chat(
+        self, mode: Mode, reports: Sequence[Sequence[str]], wrong: Sequence[str] | None = None
+    ) -> list[str]:
+        """Ask about each report.
+
+        Args:
+            mode: for numbers of sentences, or for the report again without what is normal.
+            reports: sentences of each report.
+            wrong: what was answered before about each, where that was not valid.
+
+        Returns:
+            One answer a report; empty where the model cannot take the report.
+
+        Raises:
+            BackendError: the model cannot be used at all.
         """
         ...
 

@@ -23,8 +23,8 @@ def answer_key(sentences: Sequence[str], backend: Backend) -> str:
     return hashlib.sha256(json.dumps(question).encode("utf-8")).hexdigest()
 
 
-class AnswerCache:
-    """A file of answers by key, a JSON line each; it holds no report text.
+class JsonCache:
+    """A file of JSON values by key, a line each.
 
     Lines are only ever added, so a killed run costs its last line at most.
 
@@ -34,22 +34,57 @@ class AnswerCache:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._answers: dict[str, tuple[int, ...]] = {}
+        self._values: dict[str, object] = {}
         if path.is_file():
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 self._read_line(line)
 
     def _read_line(self, line: str) -> None:
         try:
-            key, numbers = json.loads(line)
+            key, value = json.loads(line)
         except (ValueError, TypeError):
             return
-        if isinstance(key, str) and isinstance(numbers, list):
-            self._answers[key] = tuple(number for number in numbers if type(number) is int)
+        if isinstance(key, str):
+            self._values[key] = value
+
+    def get(self, key: str) -> object:
+        """Give the value of a key, or None."""
+        return self._values.get(key)
+
+    def add(self, values: Iterable[tuple[str, object]]) -> None:
+        """Keep values, on disk before this returns.
+
+        Raises:
+            PlaceError: the disk does not take them.
+        """
+        fresh = dict(values)
+        if not fresh:
+            return
+        self._values.update(fresh)
+        # A line cut short by a kill must not swallow the next.
+        lines = "".join(f"\n{json.dumps([key, value])}" for key, value in fresh.items())
+        with writing(self.path.name):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(lines)
+
+
+class AnswerCache:
+    """Sentence numbers by key; the file holds no report text.
+
+    Args:
+        path: file to read, and to append to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._cache = JsonCache(path)
 
     def get(self, key: str) -> tuple[int, ...] | None:
         """Give the answer of a key, or None."""
-        return self._answers.get(key)
+        numbers = self._cache.get(key)
+        if not isinstance(numbers, list | tuple):
+            return None
+        return tuple(number for number in numbers if type(number) is int)
 
     def add(self, answers: Iterable[tuple[str, tuple[int, ...]]]) -> None:
         """Keep answers, on disk before this returns.
@@ -57,13 +92,28 @@ class AnswerCache:
         Raises:
             PlaceError: the disk does not take them.
         """
-        fresh = dict(answers)
-        if not fresh:
-            return
-        self._answers.update(fresh)
-        # A line cut short by a kill must not swallow the next.
-        lines = "".join(f"\n{json.dumps([key, numbers])}" for key, numbers in fresh.items())
-        with writing(self.path.name):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(lines)
+        self._cache.add(answers)
+
+
+class RewriteCache:
+    """Rewritten reports by key; unlike the answers, they are report text.
+
+    Args:
+        path: file to read, and to append to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._cache = JsonCache(path)
+
+    def get(self, key: str) -> str | None:
+        """Give the rewritten report of a key, or None."""
+        text = self._cache.get(key)
+        return text if isinstance(text, str) else None
+
+    def add(self, rewrites: Iterable[tuple[str, str]]) -> None:
+        """Keep rewritten reports, on disk before this returns.
+
+        Raises:
+            PlaceError: the disk does not take them.
+        """
+        self._cache.add(rewrites)

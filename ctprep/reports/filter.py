@@ -1,15 +1,21 @@
 """Raw reports -> report table: keep the sentences that tell of something abnormal."""
 
-import json
+import logging
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ctprep.reports.backend import Backend, parse_answer
-from ctprep.reports.cache import AnswerCache, answer_key
+from ctprep.reports.asking import ask_numbers, ask_rewrites
+from ctprep.reports.backend import Backend, ChatBackend
+from ctprep.reports.backends import build_backend
+from ctprep.reports.cache import AnswerCache, RewriteCache
+from ctprep.reports.identifiers import Scrubbed, scrub
 from ctprep.reports.language import Rules, read_rules
-from ctprep.reports.rules import RulesBackend, judge
+from ctprep.reports.prompt import Mode
+from ctprep.reports.rewrite import Rewrite
+from ctprep.reports.rules import judge
 from ctprep.reports.sections import READ_SECTIONS, find_sections
 from ctprep.reports.sentences import split_sentences
 from ctprep.store.errors import TableError
@@ -25,6 +31,11 @@ NORMAL_SENTENCE = "No abnormal finding."
 BATCH = 64
 NOTHING_ABNORMAL = "nothing-abnormal"
 ANSWERED_BY_RULES = "answered-by-rules"
+REWRITTEN = "rewritten"
+REWRITE_REFUSED = "rewrite-refused"
+IDENTIFIERS_REMOVED = "identifiers-removed"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,8 @@ class ReportItem:
     sentence_count: int = 0
     """Sentences of the whole report."""
     flags: tuple[str, ...] = ()
+    removed: dict[str, int] = field(default_factory=dict)
+    """How many names, dates, phone and record numbers were taken out."""
     what: str | None = None
     mend: str | None = None
 
@@ -47,6 +60,8 @@ def filter_reports(
     out_path: Path,
     *,
     backend: str | Backend = "rules",
+    mode: Mode = "extractive",
+    keep_identifiers: bool = False,
     normal_sentence: str = NORMAL_SENTENCE,
     scan_table: Path | None = None,
     language: str | Path = "english",
@@ -60,6 +75,9 @@ def filter_reports(
         in_path: raw reports, CSV or Parquet, as `read_raw_reports` takes them.
         out_path: Parquet to write, with the columns of `REPORT_SCHEMA`.
         backend: `rules`, or an object that answers.
+        mode: `generative` has a language model write the report again; what says more than the
+            report is refused, and the report filtered by its sentences.
+        keep_identifiers: leave names, dates, phone and record numbers in the texts.
         normal_sentence: what a report with nothing abnormal becomes.
         scan_table: take only the scans in it, and refuse those of them without a report.
         language: word lists by name, or a TOML file of them.
@@ -70,22 +88,37 @@ def filter_reports(
     Raises:
         TableError: a table is wrong, the backend is unknown, or no report was left to write.
     """
-    chosen = build_backend(backend, language)
     rules = read_rules(language)
+    chosen = backend
+    if isinstance(chosen, str):
+        chosen = build_backend(chosen, language=language)
+    check_mode(chosen, mode)
     if not normal_sentence.strip():
         raise TableError("the normal sentence is empty", mend=f"use {NORMAL_SENTENCE!r}")
     reports = read_raw_reports(in_path)
     listed = None if scan_table is None else {row.scan_id for row in read_scans(scan_table)}
     cache = AnswerCache(out_path.with_name(out_path.name + ".answers.jsonl"))
+    rewrites = RewriteCache(out_path.with_name(out_path.name + ".rewrites.jsonl"))
     rows: list[ReportRow] = []
-    for start in range(0, len(reports), BATCH):
-        batch = reports[start : start + BATCH]
+    begin = time.monotonic()
+    step = chosen.chunk if isinstance(chosen, ChatBackend) else BATCH
+    for start in range(0, len(reports), step):
+        batch = reports[start : start + step]
         wanted = [report for report in batch if listed is None or report.scan_id in listed]
         made = {
-            row.scan_id: (row, count)
-            for row, count in filter_batch(wanted, chosen, cache, normal_sentence, rules)
+            done.row.scan_id: done
+            for done in filter_batch(
+                wanted,
+                chosen,
+                cache,
+                normal_sentence,
+                rules=rules,
+                rewrites=rewrites if mode == "generative" else None,
+                keep_identifiers=keep_identifiers,
+            )
         }
-        rows += (row for row, _ in made.values())
+        rows += (done.row for done in made.values())
+        _log_progress(start + len(batch), len(reports), time.monotonic() - begin)
         yield from (_to_item(report, made.get(report.scan_id), listed) for report in batch)
     for scan_id in sorted((listed or set()) - {report.scan_id for report in reports}):
         yield _refused(scan_id, "the scan has no report", "add one, or take it off the scan table")
@@ -98,17 +131,26 @@ def filter_reports(
     write_reports(out_path, rows)
 
 
-def build_backend(backend: str | Backend, language: str | Path = "english") -> Backend:
-    """Make the backend of a name; an object is given back.
+def check_mode(backend: Backend, mode: Mode) -> None:
+    """Refuse to have a report written again by what cannot write.
 
     Raises:
-        TableError: no backend has this name.
+        TableError: the mode is generative, and the backend no language model.
     """
-    if not isinstance(backend, str):
-        return backend
-    if backend != "rules":
-        raise TableError(f"there is no report backend {backend!r}", mend="use 'rules'")
-    return RulesBackend(language)
+    if mode == "generative" and not isinstance(backend, ChatBackend):
+        raise TableError(
+            f"the backend {backend.name!r} cannot write a report again",
+            mend="use `--backend transformers` or `openai`, or `--mode extractive`",
+        )
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """A row of the table, and what it was made of."""
+
+    row: ReportRow
+    sentence_count: int
+    removed: dict[str, int]
 
 
 def filter_batch(
@@ -116,8 +158,11 @@ def filter_batch(
     backend: Backend,
     cache: AnswerCache,
     normal_sentence: str,
+    *,
     rules: Rules | None = None,
-) -> list[tuple[ReportRow, int]]:
+    rewrites: RewriteCache | None = None,
+    keep_identifiers: bool = False,
+) -> list[Filtered]:
     """Filter some reports; those without findings and impression give no row.
 
     Args:
@@ -126,23 +171,50 @@ def filter_batch(
         cache: answers already given; gets the new ones.
         normal_sentence: what a report with nothing abnormal becomes.
         rules: word lists of the reports' language; English where left out.
+        rewrites: reports already written again, in generative mode.
+        keep_identifiers: leave names, dates, phone and record numbers in the texts.
 
     Returns:
-        Each row, and how many sentences its report has.
+        Each row, with how many sentences its report has and what was taken out of it.
     """
     rules = rules or read_rules()
-    texts = [join_text(report) for report in reports]
-    sentences = [read_sentences(text, rules) for text in texts]
-    questions = [[text for text, is_read in report if is_read] for report in sentences]
-    answers = _ask(questions, backend, cache)
-    return [
-        (
-            _to_row(report.scan_id, text, numbered, answer, backend, rules, normal_sentence),
-            len(numbered),
-        )
-        for report, text, numbered, answer in zip(reports, texts, sentences, answers, strict=True)
-        if any(is_read for _, is_read in numbered)
+    # Before anything else: what is taken out reaches no backend, table or cache.
+    texts = [
+        Scrubbed(text, {}) if keep_identifiers else scrub(text) for text in map(join_text, reports)
     ]
+    sentences = [read_sentences(text.text, rules) for text in texts]
+    questions = [[text for text, is_read in report if is_read] for report in sentences]
+    written: list[Rewrite | None] = [None] * len(questions)
+    if rewrites is not None and isinstance(backend, ChatBackend):
+        written = ask_rewrites(questions, backend, rewrites)
+    # What was written again needs no numbers.
+    open_ = [
+        question if rewrite is None else []
+        for question, rewrite in zip(questions, written, strict=True)
+    ]
+    answers = ask_numbers(open_, backend, cache)
+    made = []
+    for place, report in enumerate(reports):
+        if not questions[place]:
+            continue
+        numbered, rewrite = sentences[place], written[place]
+        row = _to_row(
+            report.scan_id,
+            texts[place].text,
+            numbered,
+            answers[place],
+            backend,
+            rules,
+            normal_sentence,
+        )
+        if rewrite is not None:
+            row = _with_rewrite(row, rewrite, numbered, rules, normal_sentence)
+        elif rewrites is not None:
+            row = row.model_copy(update={"flags": (*row.flags, REWRITE_REFUSED)})
+        if texts[place].counts:
+            row = row.model_copy(update={"flags": (*row.flags, IDENTIFIERS_REMOVED)})
+        made.append(Filtered(row, len(numbered), texts[place].counts))
+    return made
 
 
 def join_text(report: RawReport) -> str:
@@ -173,34 +245,6 @@ def read_sentences(text: str, rules: Rules | None = None) -> list[tuple[str, boo
     ]
 
 
-def _ask(
-    questions: Sequence[Sequence[str]], backend: Backend, cache: AnswerCache
-) -> list[tuple[int, ...] | None]:
-    """Answers from the cache or the backend; None where it failed twice."""
-    keys = [answer_key(question, backend) for question in questions]
-    # A report without sentences needs no answer.
-    answers = [
-        ()
-        if not q
-        else None
-        if (cached := cache.get(key)) is None
-        else parse_answer(json.dumps(cached), len(q))
-        for key, q in zip(keys, questions, strict=True)
-    ]
-    for _ in range(2):
-        open_ = [number for number, answer in enumerate(answers) if answer is None]
-        if not open_:
-            break
-        replies = backend.answer([questions[number] for number in open_])
-        # Fewer replies than questions: which is whose cannot be known.
-        if len(replies) == len(open_):
-            for number, reply in zip(open_, replies, strict=True):
-                answers[number] = parse_answer(reply, len(questions[number]))
-        fresh = [(keys[number], answers[number]) for number in open_]
-        cache.add((key, answer) for key, answer in fresh if answer is not None)
-    return answers
-
-
 def _to_row(
     scan_id: str,
     text: str,
@@ -210,19 +254,17 @@ def _to_row(
     rules: Rules,
     normal_sentence: str,
 ) -> ReportRow:
-    read = [number for number, (_, is_read) in enumerate(numbered) if is_read]
-    judged = {number: judge(numbered[number][0], rules) for number in read}
+    read = _read_numbers(numbered)
     if answer is None:
-        kept = [number for number in read if not judged[number].is_normal]
+        kept = [number for number in read if not judge(numbered[number][0], rules).is_normal]
     else:
         kept = [read[place] for place in answer]
-    absent = [number for number in read if number not in kept and judged[number].is_absence]
     flags = [NOTHING_ABNORMAL] if not kept else []
     return ReportRow(
         scan_id=scan_id,
         text_full=text,
-        text_positive=_join(numbered, kept) or normal_sentence,
-        text_negative=_join(numbered, absent),
+        text_positive=_join_numbered(numbered, kept) or normal_sentence,
+        text_negative=_join_numbered(numbered, _find_absent(numbered, kept, rules)),
         kept_sentences=tuple(kept),
         backend=backend.name,
         model=backend.model,
@@ -231,18 +273,64 @@ def _to_row(
     )
 
 
-def _join(numbered: Sequence[tuple[str, bool]], numbers: Sequence[int]) -> str:
+def _with_rewrite(
+    row: ReportRow,
+    rewrite: Rewrite,
+    numbered: Sequence[tuple[str, bool]],
+    rules: Rules,
+    normal_sentence: str,
+) -> ReportRow:
+    read = _read_numbers(numbered)
+    kept = sorted({read[source] for source in rewrite.sources})
+    return row.model_copy(
+        update={
+            "text_positive": _join(rewrite.sentences) or normal_sentence,
+            "text_negative": _join_numbered(numbered, _find_absent(numbered, kept, rules)),
+            "kept_sentences": tuple(kept),
+            "flags": (REWRITTEN,) if kept else (NOTHING_ABNORMAL, REWRITTEN),
+        }
+    )
+
+
+def _read_numbers(numbered: Sequence[tuple[str, bool]]) -> list[int]:
+    return [number for number, (_, is_read) in enumerate(numbered) if is_read]
+
+
+def _find_absent(
+    numbered: Sequence[tuple[str, bool]], kept: Sequence[int], rules: Rules
+) -> list[int]:
+    return [
+        number
+        for number in _read_numbers(numbered)
+        if number not in kept and judge(numbered[number][0], rules).is_absence
+    ]
+
+
+def _join_numbered(numbered: Sequence[tuple[str, bool]], numbers: Sequence[int]) -> str:
+    return _join([numbered[number][0] for number in numbers])
+
+
+def _log_progress(done: int, total: int, seconds: float) -> None:
+    logger.info("%d of %d reports, %.1f a second", done, total, done / max(seconds, 1e-9))
+
+
+def _join(sentences: Sequence[str]) -> str:
     # Headlines and dictated lines lack the full stop that keeps them apart once joined.
-    bodies = (numbered[number][0].rstrip(" .,;:") for number in numbers)
+    bodies = (sentence.rstrip(" .,;:") for sentence in sentences)
     return " ".join(body if body.endswith(("?", "!")) else f"{body}." for body in bodies)
 
 
-def _to_item(
-    report: RawReport, made: tuple[ReportRow, int] | None, listed: set[str] | None
-) -> ReportItem:
+def _to_item(report: RawReport, made: Filtered | None, listed: set[str] | None) -> ReportItem:
     if made is not None:
-        row, count = made
-        return ReportItem(row.scan_id, "filtered", row.kept_sentences, count, row.flags)
+        row = made.row
+        return ReportItem(
+            row.scan_id,
+            "filtered",
+            row.kept_sentences,
+            made.sentence_count,
+            row.flags,
+            made.removed,
+        )
     if listed is not None and report.scan_id not in listed:
         return ReportItem(report.scan_id, "unlisted")
     return _refused(

@@ -9,6 +9,7 @@ CtError
 │   └── NotFiniteError         voxels are NaN or infinite
 ├── ClusterError           workers or their scheduler cannot be reached or used
 ├── TableError             a table or manifest breaks its schema
+├── BackendError           a language model cannot be loaded, reached or used
 ├── RecipeError            a recipe asks for something impossible
 └── CheckpointError        a checkpoint does not fit the model
 """
@@ -103,6 +104,10 @@ class ClusterError(CtError, RuntimeError):
 
 class TableError(CtError, ValueError):
     """A table or a manifest breaks its schema."""
+
+
+class BackendError(CtError, RuntimeError):
+    """A language model that answers about reports cannot be loaded, reached or used."""
 
 
 class RecipeError(CtError, ValueError):

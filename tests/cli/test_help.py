@@ -7,6 +7,7 @@ import pytest
 
 HEAVY = (
     "torch", "SimpleITK", "transformers", "pydicom", "distributed", "zarr", "numpy", "pyarrow",
+    "httpx2",
 )  # fmt: skip
 
 PROGRAM = """
@@ -26,6 +27,7 @@ print(",".join(name for name in {heavy!r} if name in sys.modules))
         ("ctprep", ["--help"], "ingest"),
         ("ctprep", ["ingest", "--help"], "--grid"),
         ("ctprep", ["export", "--help"], "--original-grid"),
+        ("ctprep", ["filter-reports", "--help"], "--base-url"),
         ("ctprep", ["--version"], "ct-lite"),
         ("ctlite", ["--help"], "train"),
         ("ctlite", ["train", "--help"], "--set"),

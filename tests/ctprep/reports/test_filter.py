@@ -13,6 +13,8 @@ from ctprep.reports.filter import (
     ANSWERED_BY_RULES,
     NORMAL_SENTENCE,
     NOTHING_ABNORMAL,
+    REWRITE_REFUSED,
+    REWRITTEN,
     ReportItem,
     filter_batch,
     filter_reports,
@@ -42,6 +44,18 @@ class Scripted:
         """Give the next answers."""
         self.asked += len(reports)
         return [self.answers.pop(0) for _ in reports if self.answers]
+
+
+class Writing(Scripted):
+    """A language model that writes what it was told to write, one report at a time."""
+
+    chunk = 1
+
+    def chat(
+        self, mode: str, reports: Sequence[Sequence[str]], wrong: Sequence[str] | None = None
+    ) -> list[str]:
+        """Give the next texts."""
+        return self.answer(reports)
 
 
 def _table(folder: Path, text: str = REPORTS, name: str = "raw.csv") -> Path:
@@ -113,7 +127,8 @@ def test_the_output_is_the_sources_own(
         for number, text in enumerate(texts)
     ]
 
-    for row, count in filter_batch(reports, RulesBackend(), cache, NORMAL_SENTENCE):
+    for done in filter_batch(reports, RulesBackend(), cache, NORMAL_SENTENCE):
+        row, count = done.row, done.sentence_count
         sentences = [text for text, _ in read_sentences(row.text_full)]
         assert len(sentences) == count
         assert row.text_positive.strip()
@@ -174,6 +189,21 @@ def test_replies_that_are_too_few_are_not_guessed(tmp_path: Path) -> None:
 
     assert all(ANSWERED_BY_RULES in row["flags"] for row in _rows(out).values())
     assert _rows(out)["sick"]["kept_sentences"] == [2, 3]
+
+
+def test_a_rewrite_is_numbered_like_the_whole_report(tmp_path: Path) -> None:
+    """Its sources count sentences of history, too; a restart asks for nothing."""
+    text = "History: cancer.\nFindings: The heart is normal. No mass. A cyst is seen."
+    table = _table(tmp_path, f'scan_id,report_text\na,"{text}"\nb,A cyst.\n')
+    out = tmp_path / "reports.parquet"
+
+    next(filter_reports(table, out, backend=Writing("A cyst."), mode="generative"))
+    list(filter_reports(table, out, backend=Writing("Tumor.", "x", "[0]"), mode="generative"))
+
+    first, second = _rows(out)["a"], _rows(out)["b"]
+    assert (first["text_positive"], first["kept_sentences"]) == ("A cyst.", [3])
+    assert (first["text_negative"], first["flags"]) == ("No mass.", [REWRITTEN])
+    assert (second["text_positive"], second["flags"]) == ("A cyst.", [REWRITE_REFUSED])
 
 
 def test_scan_table_says_which(tmp_path: Path) -> None:

@@ -1,0 +1,191 @@
+"""The openai backend: a server with OpenAI's chat interface answers (vLLM, llama.cpp, Ollama)."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+from ctprep.reports.model_folder import missing_extra
+from ctprep.reports.prompt import (
+    ANSWER_SCHEMA,
+    Mode,
+    build_messages,
+    count_answer_tokens,
+    read_prompts,
+    read_reply,
+)
+from ctprep.store.errors import BackendError
+
+try:
+    from ctprep.reports.http_chat import HttpChat, Refusal
+except ImportError as error:
+    raise missing_extra("httpx2") from error
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+CONCURRENCY = 8
+TIMEOUT_S = 120.0
+# Answers are saved after this many rounds of questions.
+_ROUNDS_A_CHUNK = 4
+# Models that think first spend tokens before the answer.
+_THINKING_TOKENS = 4096
+
+logger = logging.getLogger(__name__)
+
+
+class OpenAiBackend:
+    """Asks a server, several reports at once.
+
+    Args:
+        model: as the server calls it.
+        base_url: of the server, up to `/v1`.
+        key_variable: environment variable that holds the key; unset or empty for none.
+        concurrency: questions at once.
+        timeout_s: for one answer.
+        backoff_s: pause before a second try; doubled for each one after.
+
+    Raises:
+        BackendError: the address or the key cannot be used.
+    """
+
+    name = "openai"
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str,
+        key_variable: str = KEY_VARIABLE,
+        concurrency: int = CONCURRENCY,
+        timeout_s: float = TIMEOUT_S,
+        backoff_s: float = 1.0,
+    ) -> None:
+        self.model = model
+        self.prompt_hash = hashlib.sha256(
+            f"{read_prompts().data_hash} temperature 0".encode()
+        ).hexdigest()
+        self.chunk = concurrency * _ROUNDS_A_CHUNK
+        self._concurrency = concurrency
+        self._chat = HttpChat(
+            check_url(base_url).rstrip("/") + "/chat/completions",
+            read_key(key_variable),
+            timeout_s=timeout_s,
+            backoff_s=backoff_s,
+            concurrency=concurrency,
+        )
+        self._dialect = 0
+        """How this server wants to be asked, found out by trying; see `_write_body`."""
+
+    def answer(self, reports: Sequence[Sequence[str]]) -> list[str]:
+        """Answer with the numbers of the sentences to keep."""
+        return self.chat("extractive", reports)
+
+    def chat(
+        self, mode: Mode, reports: Sequence[Sequence[str]], wrong: Sequence[str] | None = None
+    ) -> list[str]:
+        """Ask about all reports at once; see `ChatBackend.chat`."""
+        told: Sequence[str | None] = [None] * len(reports) if wrong is None else wrong
+        pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="ask")
+        try:
+            asked = [
+                pool.submit(self._ask, mode, report, before)
+                for report, before in zip(reports, told, strict=True)
+            ]
+            replies = [one.result() for one in asked]
+        except BaseException:
+            # The first failure ends the run; nobody goes on asking.
+            self._chat.close()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+        refusals = [reply for reply in replies if isinstance(reply, Refusal)]
+        if refusals:
+            self._check_works(refusals[0])
+            logger.warning("the server refused %d reports: %s", len(refusals), refusals[0])
+        texts = ["" if isinstance(reply, Refusal) else reply for reply in replies]
+        return [read_reply(text) for text in texts] if mode == "extractive" else texts
+
+    def _ask(self, mode: Mode, sentences: Sequence[str], wrong: str | None) -> str | Refusal:
+        refusal: Refusal | None = None
+        for dialect in range(self._dialect, len(_DIALECTS)):
+            reply = self._chat.ask(self._write_body(dialect, mode, sentences, wrong))
+            if not isinstance(reply, Refusal):
+                self._dialect = max(self._dialect, dialect)
+                return reply
+            refusal = refusal or reply
+            # Only what can be about an option is asked in another way.
+            if reply.status not in {400, 415, 422, 501}:
+                break
+        assert refusal is not None
+        return refusal
+
+    def _write_body(
+        self, dialect: int, mode: Mode, sentences: Sequence[str], wrong: str | None
+    ) -> dict[str, Any]:
+        limit = count_answer_tokens(sentences, mode)
+        has_schema, is_thinking = _DIALECTS[dialect]
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": build_messages(read_prompts().of(mode), sentences, wrong),
+        }
+        if is_thinking:
+            body["max_completion_tokens"] = limit + _THINKING_TOKENS
+        else:
+            body |= {"max_tokens": limit, "temperature": 0}
+        if has_schema and mode == "extractive":
+            schema = {"name": "kept_sentences", "strict": True, "schema": ANSWER_SCHEMA}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return body
+
+    def _check_works(self, refusal: Refusal) -> None:
+        """Tell a report that the server cannot take from a server that takes none."""
+        example, _ = read_prompts().extractive.examples[0]
+        if isinstance(self._ask("extractive", example, None), Refusal):
+            raise BackendError(
+                f"the server refuses to answer: {refusal}",
+                mend="check --model, and that the server is one for chats; its log says more",
+                where=self._chat.place,
+            )
+
+
+_DIALECTS = ((True, False), (False, False), (True, True), (False, True))
+"""Ways to ask: with a JSON schema, and as models that think before they answer want it."""
+
+
+def check_url(base_url: str) -> str:
+    """Check the address of a server.
+
+    Raises:
+        BackendError: it is no web address, or holds a secret, which messages would show.
+    """
+    parts = urlsplit(base_url)
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise BackendError(
+            "--base-url holds a user, a password or a query",
+            mend=f"give the bare address, and the key in {KEY_VARIABLE}",
+        )
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise BackendError(
+            f"--base-url is no web address: {base_url!r}",
+            mend="give one such as http://localhost:8000/v1",
+        )
+    if parts.scheme == "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
+        logger.warning("reports and key go to %s without encryption", parts.hostname)
+    return base_url
+
+
+def read_key(variable: str) -> str:
+    """Read a key from the environment.
+
+    Raises:
+        BackendError: it holds what no header can carry; the message does not.
+    """
+    key = os.environ.get(variable, "").strip()
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise BackendError(
+            f"the key in {variable} holds spaces or signs that no key has",
+            mend="set it again, without quotation marks or line breaks",
+        )
+    return key

@@ -1,0 +1,124 @@
+"""A real HTTP server on this machine that chats, and misbehaves as it is told to."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class Reply:
+    """What the server sends."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    cut: bool = False
+    """Promise more than is sent, and hang up."""
+    wait_s: float = 0.0
+    drip_s: float = 0.0
+    """Pause after each byte."""
+
+
+def says(text: str | None) -> Reply:
+    """Give the reply in which a model wrote a text."""
+    return Reply(body=json.dumps({"choices": [{"message": {"content": text}}]}).encode())
+
+
+def fails(status: int, code: object = "", message: str = "", **headers: str) -> Reply:
+    """Give a refusal in OpenAI's shape."""
+    body = json.dumps({"error": {"message": message, "code": code}}).encode()
+    return Reply(status, body, headers={name.replace("_", "-"): headers[name] for name in headers})
+
+
+@dataclass
+class Seen:
+    """A request as it came."""
+
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+    @property
+    def question(self) -> str:
+        """The last turn of the user."""
+        text: str = self.body["messages"][-1]["content"]
+        return text
+
+
+class ChatServer:
+    """Answers each request by a function of it and of how many came before.
+
+    Args:
+        answer: request and its number, from 0, to reply.
+    """
+
+    def __init__(self, answer: Callable[[Seen, int], Reply]) -> None:
+        self.seen: list[Seen] = []
+        self.open_now = self.most_open = 0
+        lock = threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                seen = Seen(self.path, dict(self.headers), json.loads(body))
+                with lock:
+                    outer.seen.append(seen)
+                    number = len(outer.seen) - 1
+                    outer.open_now += 1
+                    outer.most_open = max(outer.most_open, outer.open_now)
+                try:
+                    self._send(answer(seen, number))
+                except OSError:
+                    pass  # the client hung up
+                finally:
+                    with lock:
+                        outer.open_now -= 1
+
+            do_GET = do_POST  # noqa: N815
+
+            def _send(self, reply: Reply) -> None:
+                outer.stopped.wait(reply.wait_s)
+                self.send_response(reply.status)
+                for name, value in reply.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(reply.body) + 10 * reply.cut))
+                self.end_headers()
+                step = 1 if reply.drip_s else len(reply.body) or 1
+                for start in range(0, len(reply.body), step):
+                    self.wfile.write(reply.body[start : start + step])
+                    self.wfile.flush()
+                    if reply.drip_s and outer.stopped.wait(reply.drip_s):
+                        break
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.stopped = threading.Event()
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
+
+
+@contextmanager
+def serve(answer: Callable[[Seen, int], Reply]) -> Iterator[ChatServer]:
+    """Run a server until the block ends."""
+    chat = ChatServer(answer)
+    thread = threading.Thread(target=chat.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield chat
+    finally:
+        chat.stopped.set()
+        chat.server.shutdown()
+        chat.server.server_close()
+        thread.join()
+
+
+def in_turn(*replies: Reply) -> Callable[[Seen, int], Reply]:
+    """Give the replies one after the other, and the last one for good."""
+    return lambda _, number: replies[min(number, len(replies) - 1)]
