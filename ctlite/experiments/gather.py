@@ -108,7 +108,7 @@ def _scored(point: Point, plan: Plan) -> Row:
             "accuracy": means.accuracy.value,
             "auroc_low": means.auroc.low,
             "auroc_high": means.auroc.high,
-            "head_parameters": scores.head_parameters,
+            "head_parameters": float(scores.head_parameters),
             "head_parameters_ideal": ideal,
             "head_share": scores.head_parameters / dense,
             "bytes_per_volume": scores.bytes_per_volume,

@@ -1,5 +1,6 @@
 """Two processes train as one does on the whole batch, stop together, and go on together."""
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 
 from ctlite.recipe import Recipe, to_toml
 from ctlite.trainer import train
+from ctprep.store.tables import read_scans, write_scans
 from tests.ctlite.test_trainer import losses, metric
 
 PROGRAM = Path(__file__).with_name("train_on_ranks.py")
@@ -127,3 +129,33 @@ def test_a_loss_that_is_not_finite_names_the_scans_of_all_ranks(toy_recipe, tmp_
     lines = [line for line in told.splitlines() if "is not finite in the batch of" in line]
     assert len(lines) == 2
     assert all(line.count(", s") == 3 for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_ranks_measure_as_one_process_does(
+    toy_recipe, toy_corpus: Path, tmp_path: Path, parallel: str
+) -> None:
+    """Loss and end error of tuning scans are means over all ranks, in both ways of dividing."""
+    teacher = tmp_path / "teacher"
+    list(train(toy_recipe("clip", "schedule.steps=2"), teacher))
+    table = toy_corpus / "scans.csv"
+    rows = read_scans(table)
+    splits = ["train"] * 4 + ["tune"] * 4
+    write_scans(
+        table,
+        [row.model_copy(update={"split": split}) for row, split in zip(rows, splits, strict=True)],
+    )
+    options = [f"init.from={teacher}", "schedule.tune_steps=2", "stage.final=false"]
+    list(train(toy_recipe("fast", *options, "data.batch_size=4"), tmp_path / "alone"))
+    divided = toy_recipe("fast", *options, "data.batch_size=2", f"parallel={parallel}")
+    run(write(tmp_path / "divided", divided))
+    lines = {
+        name: [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").open()]
+        for name in ("alone", "divided")
+    }
+
+    for key in ("tune/loss", "tune/end"):
+        for step in (1, 3):
+            own, theirs = lines["divided"][step][key], lines["alone"][step][key]
+            assert own == pytest.approx(theirs, rel=1e-4)
