@@ -38,11 +38,9 @@ def draw(plan: Plan, rows: Sequence[Row], summaries: Sequence[ArmSummary]) -> by
 
     figure = Figure(figsize=(7.5, 4.5), dpi=DPI, layout="constrained")
     axes = figure.subplots()
-    axes.set_title(
-        f"{plan.experiment.title}\nscale: {plan.scale}; mean and 95 % interval over "
-        f"{len(plan.seeds)} seeds",
-        fontsize=10,
-    )
+    seeds = len(plan.seeds)
+    told = f"mean and 95 % interval over {seeds} seeds" if seeds > 1 else "one seed"
+    axes.set_title(f"{plan.experiment.title}\nscale: {plan.scale}; {told}", fontsize=10)
     if plan.experiment.measure == "curve":
         _draw_curves(axes, plan, rows)
     elif plan.experiment.axis is not None:

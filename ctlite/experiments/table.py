@@ -11,6 +11,7 @@ CURVE_COLUMNS = {
     "log_area": "mean log10 of the error",
     "steps_to_level": "steps to the level",
 }
+CURVE_DIGITS = {"final_end": 4, "log_area": 4, "steps_to_level": 0}
 SCORE_COLUMNS = {"auroc": "AUROC", "weighted_f1": "weighted F1", "accuracy": "accuracy"}
 
 
@@ -33,7 +34,8 @@ def to_markdown(plan: Plan, summaries: Sequence[ArmSummary]) -> str:
         lines.append([summary.title, *cells])
     table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
     seeds = len(plan.seeds)
-    return f"{table}\n\nMeans over {seeds} seeds with 95 % t-intervals; scale: {plan.scale}.\n"
+    told = f"Means over {seeds} seeds with 95 % t-intervals" if seeds > 1 else "One seed"
+    return f"{table}\n\n{told}; scale: {plan.scale}.\n"
 
 
 def _curve_header(reference: str) -> list[str]:
@@ -42,7 +44,7 @@ def _curve_header(reference: str) -> list[str]:
 
 
 def _curve_cells(summary: ArmSummary) -> list[str]:
-    means = [_tell(summary.means.get(name), 4) for name in CURVE_COLUMNS]
+    means = [_tell(summary.means.get(name), digits) for name, digits in CURVE_DIGITS.items()]
     return means + [_tell(summary.differences.get(name), 4) for name in list(CURVE_COLUMNS)[:2]]
 
 

@@ -52,6 +52,7 @@ def test_an_interrupted_experiment_goes_on(tiny_plan, tmp_path: Path) -> None:
         (ends[0] - ends[2] + ends[1] - ends[3]) / 2
     )
     assert full.differences == {}
+    assert outcome.table.splitlines()[-1].startswith("Means over 2 seeds with 95 % t-intervals")
     assert outcome.picture is not None
     assert outcome.picture.read_bytes().startswith(b"\x89PNG")
 
