@@ -88,6 +88,7 @@ def _draw_lines(axes: "Axes", plan: Plan, summaries: Sequence[ArmSummary]) -> No
             linewidth=1.4,
             label=name,
         )
+    axes.set_xticks(sorted({arm.x for arm in plan.experiment.arms if arm.x is not None}))
     axes.set_xlabel(plan.experiment.axis or "")
     axes.set_ylabel("AUROC, test scans")
     axes.legend(fontsize=8)
