@@ -220,6 +220,59 @@ def compare(
             show_comparison(rows)
 
 
+@app.command()
+def experiment(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="loss-ablation, rank-sweep, comparison, quality-sweep or encode-order."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder of all experiments: corpus, runs, results.")
+    ] = Path("experiments"),
+    scale: Annotated[
+        str, typer.Option(help="phantom (a synthetic corpus, made if missing) or paper.")
+    ] = "phantom",
+    seeds: Annotated[int, typer.Option(min=1, help="How often each run is made.")] = 4,
+    override: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Override of all recipes, schedule.steps=9; of a role's, fast:schedule.steps=9; "
+            "or of the corpus, corpus.labels=my.csv.",
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where models are scored, as in eval.")] = "auto",
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Do an experiment of the paper: every arm, every seed, one table and one picture.
+
+    Run it again to go on where it was cut short; finished runs are kept, also for other
+    experiments. Results are in OUT/NAME.
+
+    Example: ctlite experiment loss-ablation --out experiments --seeds 4
+    """
+    start_logging(verbose)
+    with mendable():
+        from cli.experiment import show_experiment, show_plan
+        from ctlite.experiments.corpus import find_corpus
+        from ctlite.experiments.definition import check_scale, load_experiment
+        from ctlite.experiments.plan import plan_experiment
+
+        chosen, overrides = check_scale(scale), override or []
+        corpus = find_corpus(chosen, out, overrides)
+        plan = plan_experiment(
+            load_experiment(name), chosen, corpus, out, seeds=seeds, overrides=overrides
+        )
+        if dry_run:
+            show_plan(plan, as_json=as_json)
+        else:
+            show_experiment(plan, out / name, device=device, as_json=as_json)
+
+
 Model = Annotated[Path, typer.Argument(help="Run folder with a trained model, or its model/.")]
 Source = Annotated[
     str,

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.nn.parallel import DistributedDataParallel
 
 from ctlite import ranks
@@ -96,6 +96,7 @@ def _shard(stage: Stage) -> None:
     for unit in _units(stage):
         fully_shard(unit, mesh=mesh, ignored_params=kept)
     fully_shard(stage, mesh=mesh, ignored_params=kept)
+    register_fsdp_forward_method(stage, "measure")
 
 
 def _average_gradient(parameter: Tensor) -> None:

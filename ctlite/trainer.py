@@ -63,8 +63,9 @@ class StepReport:
     """Of it, waiting for the loader."""
     peak_gib: float
     """Most memory held so far."""
-    tune_loss: float | None = None
-    """Mean over the full batches of tuning scans, at the steps that ask for it."""
+    tune: dict[str, float] | None = None
+    """What the stage measures, as means over the full batches of tuning scans, at the steps that
+    ask for it."""
 
     def metrics(self) -> dict[str, float | int]:
         """Name the values as `metrics.jsonl` does, with their units."""
@@ -77,7 +78,7 @@ class StepReport:
             "time/wait_data_s": self.wait_data_s,
             "memory/peak_gib": self.peak_gib,
         }
-        return values if self.tune_loss is None else values | {"tune/loss": self.tune_loss}
+        return values | {f"tune/{name}": value for name, value in (self.tune or {}).items()}
 
 
 def train(recipe: Recipe, run_folder: Path) -> Generator[StepReport, None, None]:
@@ -282,7 +283,7 @@ class _Loop:
             step_s=time.perf_counter() - began,
             wait_data_s=waited,
             peak_gib=peak_bytes(self.device) / GIB,
-            tune_loss=self._tune_loss(),
+            tune=self._tune(),
         )
 
     def _next(self, batches: Iterator[Batch], *, is_first: bool) -> Batch:
@@ -311,24 +312,33 @@ class _Loop:
         return batch
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        is_low = self.recipe.precision == "bfloat16"
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_low):
+        with self._precision():
             return self.parallel(batch)
 
+    def _measures(self, batch: Batch) -> dict[str, Tensor]:
+        with self._precision():
+            return self.stage.measure(batch)
+
+    def _precision(self) -> torch.autocast:
+        is_low = self.recipe.precision == "bfloat16"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_low)
+
     @torch.no_grad()
-    def _tune_loss(self) -> float | None:
+    def _tune(self) -> dict[str, float] | None:
         every = self.recipe.schedule.tune_steps
         if self.tuning is None or not every or self.step % every:
             return None
         self.stage.eval()
         with self.average.applied(), closing(self.tuning.epoch(0)) as batches:
-            totals = [sum(self._losses(batch.to(self.device)).values()) for batch in batches]
-        if not totals:
+            found = [self._measures(batch.to(self.device)) for batch in batches]
+        if not found:
             raise CtError(
                 "no batch of tuning scans could be read",
                 mend="look at the tuning scans with `ctprep verify`, or set schedule.tune_steps=0",
             )
-        return math.fsum(float(ranks.mean(torch.as_tensor(each))) for each in totals) / len(totals)
+        means = [ranks.mean(torch.stack(list(each.values()))).tolist() for each in found]
+        columns = zip(found[0], zip(*means, strict=True), strict=True)
+        return {name: math.fsum(column) / len(found) for name, column in columns}
 
     def _batches(self) -> Generator[Batch, None, None]:
         for epoch in itertools.count():

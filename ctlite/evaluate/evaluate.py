@@ -44,8 +44,9 @@ def evaluate_run(
     threads: int = 2,
     device: torch.device | str = "cpu",
     on_scan: OnScan = _ignore,
+    out: Path | None = None,
 ) -> Scores:
-    """Score the test scans of a run's model and write `eval/metrics.json` and `eval/scores.csv`.
+    """Score the test scans of a run's model and write `metrics.json` and `scores.csv`.
 
     Args:
         run: run folder with the trained model in `model/`, or a model folder.
@@ -64,6 +65,8 @@ def evaluate_run(
         threads: volumes decoded at once.
         device: where the model runs.
         on_scan: called with the id of every scan that has been scored.
+        out: folder of both files; by default `eval` in the run folder. Where it is given, the
+            run is left as it is, and no thresholds are kept with its model.
 
     Returns:
         What was written to `metrics.json`.
@@ -113,10 +116,11 @@ def evaluate_run(
             for level, samples in levels.items()
         },
     )
-    (run / "eval").mkdir(exist_ok=True)
-    _write_csv(run / "eval" / "scores.csv", rows, table.names, scores)
-    found.write(run / "eval" / "metrics.json")
-    if thresholds == "tune":
+    target = run / "eval" if out is None else out
+    target.mkdir(parents=out is not None, exist_ok=True)
+    _write_csv(target / "scores.csv", rows, table.names, scores)
+    found.write(target / "metrics.json")
+    if thresholds == "tune" and out is None:
         _keep(chosen, table.names, folder, prompts, kind)
     return found
 

@@ -28,6 +28,8 @@ class FastLosses:
     per_block: dict[Term, Float[Tensor, " block"]]
     """In order: spatial blocks, then temporal ones."""
     final: Float[Tensor, ""] | None
+    end: Float[Tensor, ""]
+    """Mean square between final tokens before the codebook, whatever the terms; no gradient."""
 
     def terms(self) -> dict[str, Tensor]:
         """Sum over blocks, and self with cross.
@@ -91,10 +93,12 @@ def fast_losses(
             values[term].append(value)
     with torch.no_grad():
         next(teacher_records, None)
+        end = _mse(student_walk.tokens, teacher_walk.tokens)
     final = None
     if "final" in terms:
         final = _final_loss(teacher, student, teacher_walk, student_walk, final_after_codebook)
-    return FastLosses({term: torch.stack(numbers) for term, numbers in values.items()}, final)
+    per_block = {term: torch.stack(numbers) for term, numbers in values.items()}
+    return FastLosses(per_block, final, end)
 
 
 def block_loss(

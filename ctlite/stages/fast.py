@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ctlite import ranks
 from ctlite.data.batch import Batch
-from ctlite.losses.fast import Term, calibrate_weights, fast_losses
+from ctlite.losses.fast import FastLosses, Term, calibrate_weights, fast_losses
 from ctlite.model_recipe import Section
 from ctlite.models.build import load_init, with_gray
 from ctlite.models.ct_clip import CtClip, build_encoder
@@ -181,7 +181,7 @@ class FastStage(Stage):
         """Measure the weights with the untrained student, once for the whole run (5)."""
         if self._batches:
             observed = [
-                {term: ranks.mean(value) for term, value in self._raw(batch).items()}
+                {term: ranks.mean(value) for term, value in self._raw(batch).terms().items()}
                 for batch in islice(batches, self._batches)
             ]
             weights = calibrate_weights(observed)
@@ -189,11 +189,23 @@ class FastStage(Stage):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Compare the student with the teacher, weighted (5)."""
-        weights = dict(zip(TERMS, self.weights, strict=True))
-        return {term: weights[term] * value for term, value in self._raw(batch).items()}
+        return self._weighted(self._raw(batch))
 
-    def _raw(self, batch: Batch) -> dict[str, Tensor]:
-        losses = fast_losses(
+    def measure(self, batch: Batch) -> dict[str, Tensor]:
+        """Add `end`, the raw error of the final tokens before the codebook (F9).
+
+        It is measured alike whatever terms are trained on, as the curves of the paper's
+        ablation are.
+        """
+        raw = self._raw(batch)
+        return {"loss": torch.stack(list(self._weighted(raw).values())).sum(), "end": raw.end}
+
+    def _weighted(self, raw: FastLosses) -> dict[str, Tensor]:
+        weights = dict(zip(TERMS, self.weights, strict=True))
+        return {term: weights[term] * value for term, value in raw.terms().items()}
+
+    def _raw(self, batch: Batch) -> FastLosses:
+        return fast_losses(
             self.teacher,
             self._student.visual_transformer,
             self._read_clean(batch),
@@ -201,4 +213,3 @@ class FastStage(Stage):
             terms={part for term in self._terms for part in TERMS[term]},
             final_after_codebook=self._after,
         )
-        return losses.terms()

@@ -86,6 +86,11 @@ class Stage(nn.Module, ABC):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the losses of a batch, named, weighted, to be summed."""
 
+    def measure(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute what is told of tuning scans: `loss`, the sum, and what a stage adds to it."""
+        # Not by calling the module: FSDP has its hooks around this method as around a forward.
+        return {"loss": torch.stack(list(self.forward(batch).values())).sum()}
+
     def prepare(self, batches: Iterator[Batch]) -> None:
         """Look at some batches once, on a fresh run, before its first step."""
 

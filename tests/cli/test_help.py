@@ -32,6 +32,7 @@ print(",".join(name for name in {heavy!r} if name in sys.modules))
         ("ctlite", ["--help"], "train"),
         ("ctlite", ["train", "--help"], "--set"),
         ("ctlite", ["convert-teacher", "--help"], "--tokenizer"),
+        ("ctlite", ["experiment", "--help"], "--seeds"),
     ],
 )
 def test_help_loads_no_heavy_library(command: str, arguments: list[str], expected: str) -> None:

@@ -1,5 +1,6 @@
 """Two processes train as one does on the whole batch, stop together, and go on together."""
 
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from ctlite.assembly import assemble
 from ctlite.recipe import Recipe, to_toml
 from ctlite.trainer import train
+from ctprep.store.tables import read_scans, write_scans
 from tests.ctlite.test_bad_runs import shard_of
 from tests.ctlite.test_trainer import losses, metric
 
@@ -165,3 +167,34 @@ def test_what_the_first_rank_refuses_is_told_by_all(toy_recipe, tmp_path: Path) 
     assert process.returncode
     assert "Connection closed" not in told
     assert told.count("PlaceError: a file is in the way") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_ranks_measure_as_one_process_does(
+    toy_recipe, toy_corpus: Path, tmp_path: Path, parallel: str
+) -> None:
+    """Loss and end error of tuning scans are means over all ranks, in both ways of dividing."""
+    teacher = tmp_path / "teacher"
+    list(train(toy_recipe("clip", "schedule.steps=2"), teacher))
+    table = toy_corpus / "scans.csv"
+    rows = read_scans(table)
+    splits = ["train"] * 4 + ["tune"] * 4
+    write_scans(
+        table,
+        [row.model_copy(update={"split": split}) for row, split in zip(rows, splits, strict=True)],
+    )
+    options = [f"init.from={teacher}", "schedule.tune_steps=2", "stage.final=false"]
+    list(train(toy_recipe("fast", *options, "data.batch_size=4"), tmp_path / "alone"))
+    divided = toy_recipe("fast", *options, "data.batch_size=2", f"parallel={parallel}")
+    run(write(tmp_path / "divided", divided))
+    for key in ("tune/loss", "tune/end"):
+        own, theirs = (tuned(tmp_path / name, key) for name in ("divided", "alone"))
+        assert own == pytest.approx(theirs, rel=1e-4)
+        assert len(own) == 2
+
+
+def tuned(run: Path, key: str) -> list[float]:
+    """What was measured on tuning scans."""
+    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return [line[key] for line in lines if key in line]

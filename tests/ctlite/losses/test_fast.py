@@ -33,6 +33,7 @@ def test_golden_losses(golden: Path, load_encoder, videos) -> None:
         torch.testing.assert_close(values, expected[f"{term}_per_block"], **RELATIVE)
     for term in ("style", "dual", "final"):
         torch.testing.assert_close(terms[term], expected[f"loss_{term}"], **RELATIVE)
+    torch.testing.assert_close(losses.end, expected["loss_final"], **RELATIVE)
     weights = calibrate_weights([terms])
     found = torch.tensor([weights[name] for name in ("style", "dual", "final")])
     torch.testing.assert_close(found, expected["weights_ratio_1_1_4"], **RELATIVE)

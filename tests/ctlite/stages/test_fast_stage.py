@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from ctlite.assembly import assemble
+from ctlite.data.volumes import to_video
 from ctlite.models.ct_clip import CtClip
 from ctlite.trainer import train
 from ctprep.store.errors import RecipeError
@@ -106,3 +108,62 @@ def test_no_terms_is_refused(teacher: Path, toy_recipe, tmp_path: Path) -> None:
 
     with pytest.raises(RecipeError, match=r"all terms of FAST are off"):
         next(train(toy_recipe("fast", f"init.from={teacher}", *off), tmp_path / "fast"))
+
+
+@pytest.mark.parametrize("terms", [["final"], ["style", "dual"], ["features", "final"]])
+def test_the_end_error_is_measured_alike_for_all_terms(
+    teacher: Path, toy_recipe, terms: list[str]
+) -> None:
+    """Mean square between final tokens before the codebook, unweighted, worked out anew."""
+    switches = [
+        f"stage.{term}={str(term in terms).lower()}"
+        for term in ("style", "dual", "features", "final")
+    ]
+    options = ["stage.weights={style=3, dual=5, features=7, final=11}"]
+    after = "stage.final_after_codebook=true"
+    recipe = toy_recipe("fast", f"init.from={teacher}", after, *options, *switches)
+    parts = assemble(recipe)
+    stage = parts.stage.eval()
+    batch = next(iter(parts.loader.epoch(0)))
+    with torch.no_grad():
+        found = stage.measure(batch)
+        losses = stage(batch)
+        clean = to_video(
+            torch.as_tensor(batch.hu),
+            hu_range=(-1000.0, 1000.0),
+            stored_orientation="SPL",
+            model_orientation="SLP",
+        )
+        gray = to_video(
+            torch.as_tensor(batch.gray),
+            hu_range=None,
+            stored_orientation="SPL",
+            model_orientation="SLP",
+        )
+        theirs = stage.teacher.encode(clean).tokens_pre_codebook
+        own = stage.model.visual_transformer.encode(gray).tokens_pre_codebook
+
+    torch.testing.assert_close(found["end"], (own - theirs).square().mean())
+    torch.testing.assert_close(found["loss"], torch.stack(list(losses.values())).sum())
+    assert losses.keys() == set(terms)
+
+
+def test_the_end_error_is_told_of_tuning_scans(teacher: Path, toy_recipe, tmp_path: Path) -> None:
+    """At the steps that ask for it, beside the tuning loss; with final tokens alone, both agree."""
+    recipe = toy_recipe(
+        "fast",
+        f"init.from={teacher}",
+        "schedule.tune_steps=2",
+        "data.batch_size=1",
+        "stage.style=false",
+        "stage.dual=false",
+    )
+    reports = list(train(recipe, tmp_path / "fast"))
+    lines = [
+        json.loads(line) for line in (tmp_path / "fast/metrics.jsonl").read_text().splitlines()
+    ]
+
+    assert [report.tune is not None for report in reports] == [False, True, False, True]
+    assert "tune/end" not in lines[0]
+    assert lines[1]["tune/end"] == pytest.approx(lines[1]["tune/loss"])
+    assert lines[3]["tune/end"] == reports[3].metrics()["tune/end"]

@@ -1,0 +1,1 @@
+"""The experiments of the paper: which runs answer which question, and what came out."""
