@@ -40,6 +40,8 @@ class ArmSection(Section):
     """Line of the picture that it is a point of."""
     x: float | None = None
     """Where on that line."""
+    only: Scale | None = None
+    """Scale that it is an arm of; None for all."""
 
 
 class ScaleSection(Section):

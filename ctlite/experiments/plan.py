@@ -92,6 +92,8 @@ def plan_experiment(
             f"{experiment.name} has no scale {scale!r}",
             mend=f"use {', '.join(experiment.scales)}",
         )
+    arms = tuple(arm for arm in experiment.arms if arm.only in (None, scale))
+    experiment = experiment.model_copy(update={"arms": arms})
     maker = _Maker(experiment, scale, corpus, out, overrides)
     runs = [maker.teacher()] if corpus.teacher is None else []
     for name in _in_order(experiment):

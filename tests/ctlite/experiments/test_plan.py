@@ -103,6 +103,19 @@ def test_the_baseline_has_as_many_steps_as_ct_lite() -> None:
         assert runs["sfp-positive"].data.text == "positive"
 
 
+def test_arms_of_single_sentences_are_for_the_synthetic_teacher() -> None:
+    """Real ones read reports."""
+    arms = {
+        scale: {point.arm.name for point in make_plan("comparison", scale=scale).points}
+        for scale in ("phantom", "paper")
+    }
+
+    assert arms["phantom"] - arms["paper"] == {"finetune-sentences", "ct-lite-sentences"}
+    assert {run.name for run in make_plan("comparison", scale="paper").runs} == {
+        *("finetune-full", "fast", "sfp-positive")
+    }
+
+
 def test_each_quality_is_trained_and_scored_on_its_store() -> None:
     """A student of quality 30 has seen no other."""
     plan = make_plan("quality-sweep", seeds=1)
