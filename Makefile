@@ -63,6 +63,7 @@ bench: setup
 	python benchmarks/scale.py
 	python benchmarks/step.py
 	python benchmarks/head.py
+	python benchmarks/factorize.py
 
 clean:
 	rm -rf $(VENV) demo-out
