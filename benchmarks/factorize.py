@@ -17,33 +17,17 @@ import time
 from pathlib import Path
 
 import torch
+from full_size import save_teacher
 from results import publish
 
 from ctlite.models.projection import sfp_parameter_counts
 from ctlite.models.projection_init import NUMBERS_AT_ONCE
+from ctprep.store.attributes import StoreAttributes
+from ctprep.store.grids import load_grid
 
 INPUTS, OUTPUTS = 2_097_152, 512
 ROWS, COLUMNS = 16, 32
 GIB = 2**30
-
-
-def save_model(folder: Path) -> None:
-    """Save a model of v1 geometry with random weights."""
-    from ctlite.model_recipe import ModelRecipe, TextRecipe
-    from ctlite.models.build import build_model
-    from ctprep.store.attributes import StoreAttributes
-    from ctprep.store.grids import load_grid
-
-    torch.manual_seed(0)
-    recipe = ModelRecipe(
-        patch_size=30,
-        temporal_patch_size=15,
-        pooling="none",
-        hu_range=(-1000, 200),
-        text=TextRecipe(encoder="small-bert"),
-    )
-    store = StoreAttributes(kind="hifi", grid=load_grid("ct-clip"))
-    build_model(recipe, store, ["No finding."]).save_pretrained(folder)
 
 
 def factorize(model: Path, out: Path, rank: int) -> tuple[float, float, float, float]:
@@ -96,7 +80,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        save_model(work / "dense")
+        save_teacher(StoreAttributes(kind="hifi", grid=load_grid("ct-clip")), work / "dense")
         size = (work / "dense" / "model.safetensors").stat().st_size
         os.sync()
         bare_read, bare_eigh = read_s(work / "dense" / "model.safetensors"), decompose_s()

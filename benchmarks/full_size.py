@@ -22,12 +22,13 @@ from pathlib import Path
 
 from results import publish
 
+from ctprep.store.attributes import StoreAttributes
 from ctprep.store.store import VolumeStore
 from ctprep.store.tables import ScanRow, write_scans
 
 
-def save_teacher(hifi: Path, folder: Path) -> None:
-    """Save a model of v1 geometry with random weights that takes a store's volumes."""
+def save_teacher(store: StoreAttributes, folder: Path) -> None:
+    """Save a model of v1 geometry with random weights that takes the volumes of a store."""
     import torch
 
     from ctlite.model_recipe import ModelRecipe, TextRecipe
@@ -41,7 +42,7 @@ def save_teacher(hifi: Path, folder: Path) -> None:
         hu_range=(-1000, 200),
         text=TextRecipe(encoder="small-bert"),
     )
-    model = build_model(recipe, VolumeStore.open(hifi).attributes, ["No finding."])
+    model = build_model(recipe, store, ["No finding."])
     model.save_pretrained(folder)
 
 
@@ -75,7 +76,7 @@ def train(work: Path, source: Path, steps: int) -> tuple[list[dict[str, float]],
     write_scans(scans, rows)
     # In a process of its own, whose memory is free again before the training begins.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        pool.submit(save_teacher, hifi, work / "teacher").result()
+        pool.submit(save_teacher, VolumeStore.open(hifi).attributes, work / "teacher").result()
     values = {
         "init.from": work / "teacher",
         "data.hifi_store": hifi,
