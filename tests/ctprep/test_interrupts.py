@@ -8,6 +8,8 @@ from ctprep.interrupts import interrupts_held
 MEANWHILE = """
 import os, signal
 from ctprep.interrupts import interrupts_held
+# A shell has what it puts in the background ignore the signal, and so what that starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     with interrupts_held():
         os.kill(os.getpid(), signal.SIGINT)
