@@ -124,6 +124,7 @@ def estimate_step(stage: Stage, recipe: Recipe) -> MemoryEstimate:
         recipe.data.batch_size,
         keeps_maps=stage.keeps_maps,
         shares=ranks.world_size() if recipe.parallel == "fsdp" else 1,
+        averages=recipe.optimizer.average_decay > 0,
     )
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from ctlite.divided import divided_like
+from ctlite.divided import divide_again, divided_like
 
 
 class WeightAverage:
@@ -14,7 +14,8 @@ class WeightAverage:
 
     Args:
         module: whose trained parameters are followed; divided among processes already, if at all.
-        decay: share of the average that a step leaves as it was; 0 follows nothing.
+        decay: share of the average that a step leaves as it was, once the run is long enough;
+            0 follows nothing.
 
     Source:
         Polyak averaging, with the weights of an exponential window: Tarvainen and Valpola 2017,
@@ -22,6 +23,7 @@ class WeightAverage:
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
+        self._module = module
         self._decay = decay
         self._trained = {
             name: parameter
@@ -31,10 +33,18 @@ class WeightAverage:
         self._means = {name: value.detach().clone() for name, value in self._trained.items()}
 
     @torch.no_grad()
-    def update(self) -> None:
-        """Follow the weights after a step."""
+    def update(self, steps: int) -> None:
+        """Follow the weights after a step.
+
+        The average of a run's first steps would be its random start; so it begins with a short
+        memory, (1 + steps) / (10 + steps), which grows to that of the decay.
+
+        Args:
+            steps: done so far.
+        """
+        decay = min(self._decay, (1 + steps) / (10 + steps))
         for name, parameter in self._trained.items():
-            self._means[name].lerp_(parameter.detach(), 1 - self._decay)
+            self._means[name].lerp_(parameter.detach(), 1 - decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -47,6 +57,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def _exchange(self) -> None:
+        divide_again(self._module)
         for name, parameter in self._trained.items():
             own = parameter.detach().clone()
             parameter.copy_(self._means[name])

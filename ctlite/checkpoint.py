@@ -73,22 +73,24 @@ def save_checkpoint(
         AVERAGE_FILE: whole_state(average.state_dict()),
         RANDOM_FILE: _random_state(),
     }
-    if ranks.rank() == 0:
-        _write(final, tensors, progress)
-    ranks.wait()
+    frozen = frozen_sum(stage)
+    ranks.first_alone(lambda: _write(final, tensors, progress, frozen), lambda: None)
     return final
 
 
-def _write(final: Path, tensors: dict[str, dict[str, Tensor]], progress: Progress) -> None:
+def _write(
+    final: Path, tensors: dict[str, dict[str, Tensor]], progress: Progress, frozen: int
+) -> None:
     folder = final.parent
     partial = folder / f".{final.name}.partial"
     with written_whole(partial, final):
         for name, state in tensors.items():
             save_file(state, partial / name)
-        values = {"step": progress.step, "loader": progress.loader}
+        values = {"step": progress.step, "loader": progress.loader, "frozen": frozen}
         (partial / STATE_FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     for old in list_checkpoints(folder)[:-KEEP]:
-        shutil.rmtree(old)
+        # One that stays takes room, and the new one is safe.
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
@@ -131,9 +133,18 @@ def publish_folder(partial: Path, final: Path) -> None:
     for path in sorted(partial.rglob("*"), reverse=True):
         _sync(path)
     _sync(partial)
-    shutil.rmtree(final, ignore_errors=True)
-    partial.rename(final)
+    old = final.with_name(f".{final.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        final.rename(old)
+    try:
+        partial.rename(final)
+    except OSError:
+        if old.exists():
+            old.rename(final)
+        raise
     _sync(final.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:
@@ -176,6 +187,7 @@ def load_checkpoint(
     with located(path):
         try:
             values = json.loads((path / STATE_FILE).read_text(encoding="utf-8"))
+            _check_frozen(stage, values)
             _load_stage(stage, load_file(path / STAGE_FILE))
             _load_optimizer(stage, optimizer, load_file(path / OPTIMIZER_FILE))
             average.load_state_dict(load_file(path / AVERAGE_FILE))
@@ -190,6 +202,32 @@ def load_checkpoint(
                 mend="remove its folder; the run then "
                 + ("goes on from the one before" if before else "begins anew"),
             ) from error
+
+
+def frozen_sum(stage: Stage) -> int:
+    """Fingerprint what no checkpoint holds, to recognize it when a run is resumed.
+
+    Args:
+        stage: built from its recipe.
+
+    Returns:
+        Sum of all bytes of the frozen tensors, in any order the same.
+    """
+    return sum(
+        int(tensor.detach().reshape(-1).view(torch.uint8).sum(dtype=torch.int64))
+        for name, tensor in stage.state_dict().items()
+        if stage.frozen and name.startswith(stage.frozen)
+    )
+
+
+def _check_frozen(stage: Stage, values: Mapping[str, Any]) -> None:
+    own = frozen_sum(stage)
+    # Checkpoints of before have no sum.
+    if values.get("frozen", own) != own:
+        raise CheckpointError(
+            "the model that the run began from has changed since",
+            mend="put the one of then back at init.from, or begin a new run folder",
+        )
 
 
 def _stage_state(stage: Stage) -> dict[str, Tensor]:

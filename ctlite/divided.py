@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from ctlite import ranks
@@ -46,6 +47,19 @@ def divided_like(tensor: Tensor, own: Tensor) -> Tensor:
         return tensor
     here = tensor.to(own.device)
     return distribute_tensor(here, own.device_mesh, own.placements, src_data_rank=None)
+
+
+def divide_again(module: nn.Module) -> None:
+    """Let go of parameters that were brought together for a forward pass without a backward one.
+
+    The next forward pass would take them as they are, whatever became of the parts meanwhile.
+
+    Args:
+        module: divided or not.
+    """
+    for part in module.modules():
+        if isinstance(part, FSDPModule):
+            part.reshard()
 
 
 def whole_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

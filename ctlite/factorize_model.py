@@ -11,8 +11,8 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -81,6 +81,8 @@ class Factorization:
                 mend="give the model that it was made from",
                 where=str(model),
             )
+        # Before the file is mapped: what replaces it later is another one.
+        self._identity = self._identify()
         self._weights = read_weights(self.source / WEIGHTS_FILE).tensors
         self._layout = self._plan()
         self._partial = self.out.with_name(f".{self.out.name}.partial")
@@ -116,11 +118,11 @@ class Factorization:
             PlaceError: the disk refuses, or another process is at it.
             CheckpointError: something came to be at the place of the folder.
         """
-        with writing(self.out.name):
+        with writing(self.out.name), self._alone():
+            self.done = self._find_done()
             if not self.done.blocks:
                 self._begin()
             with (self._partial / WEIGHTS_FILE).open("r+b") as file:
-                self._lock(file)
                 parts = approximate(
                     self._weights[DENSE], self.rank, self.method, start=self.done.blocks
                 )
@@ -145,7 +147,7 @@ class Factorization:
         }
         return lay_out(kinds)
 
-    def _identity(self) -> dict[str, Any]:
+    def _identify(self) -> dict[str, Any]:
         status = (self.source / WEIGHTS_FILE).stat()
         return {
             "size": status.st_size,
@@ -159,26 +161,29 @@ class Factorization:
         journal = self._partial / JOURNAL
         try:
             values = json.loads(journal.read_text(encoding="utf-8"))
-            if values["of"] == self._identity():
+            if values["of"] == self._identity:
                 return Done(**values["done"])
         except (OSError, ValueError, KeyError, TypeError):
             pass  # Nothing was begun, or what was begun is not to be trusted: from the start.
         return Done()
 
-    def _lock(self, file: BinaryIO) -> None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise PlaceError(
-                "another process is making this folder",
-                mend="wait for it, or choose another folder",
-                where=self.out.name,
-            ) from error
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        lock = self.out.with_name(f".{self.out.name}.lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with lock.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise PlaceError(
+                    "another process is making this folder",
+                    mend="wait for it, or choose another folder",
+                    where=self.out.name,
+                ) from error
+            yield
+            lock.unlink()
 
     def _begin(self) -> None:
-        if (self._partial / WEIGHTS_FILE).is_file():
-            with (self._partial / WEIGHTS_FILE).open("r+b") as file:
-                self._lock(file)
         shutil.rmtree(self._partial, ignore_errors=True)
         self._partial.mkdir(parents=True)
         with (self._partial / WEIGHTS_FILE).open("wb") as file:
@@ -198,7 +203,7 @@ class Factorization:
         file.flush()
         os.fsync(file.fileno())
         self.done.add(cores)
-        journal = {"of": self._identity(), "done": asdict(self.done)}
+        journal = {"of": self._identity, "done": asdict(self.done)}
         write_atomically(self._partial / JOURNAL, json.dumps(journal).encode())
 
     def _put(self, file: BinaryIO, name: str, row: int, tensor: Tensor) -> None:
@@ -219,6 +224,12 @@ class Factorization:
         ]
         write_card(self._partial, self.out.name, config, story)
         check_out(self.out, 0)
+        if self._identify() != self._identity:
+            raise CheckpointError(
+                "the model was replaced while it was factorized",
+                mend="run the command again, for the new one",
+                where=str(self.source),
+            )
         publish_folder(self._partial, self.out)
         # Last: until the folder has its name, the journal is what a killed run goes on by.
         (self.out / JOURNAL).unlink()

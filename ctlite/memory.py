@@ -30,6 +30,7 @@ class MemoryEstimate:
     parameters: int
     gradients: int
     optimizer: int
+    """Moments, and the average of the weights."""
     activations: int
 
     @property
@@ -55,6 +56,7 @@ def estimate_memory(
     *,
     keeps_maps: bool = False,
     shares: int = 1,
+    averages: bool = False,
 ) -> MemoryEstimate:
     """Estimate the memory of a training step in float32.
 
@@ -64,6 +66,7 @@ def estimate_memory(
         batch_size: volumes at once.
         keeps_maps: whether the attention maps of two encoders are held, as FAST does.
         shares: processes among which gradients and moments are divided.
+        averages: whether a running average of the weights is kept.
 
     Returns:
         The estimate; activations are counted by a formula, and rough.
@@ -84,7 +87,7 @@ def estimate_memory(
         # Whole on each process before they are divided.
         parameters=held,
         gradients=trained // shares,
-        optimizer=ADAM_MOMENTS * trained // shares,
+        optimizer=(ADAM_MOMENTS + averages) * trained // shares,
         activations=batch_size * floats * FLOAT_BYTES,
     )
 

@@ -113,7 +113,8 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ANN401
-        whole = grad.contiguous()
+        # A copy: what autograd hands out may be another one's, too.
+        whole = grad.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(whole)
         return whole.tensor_split(world_size())[rank()]
 

@@ -78,8 +78,8 @@ class OptimizerRecipe(Section):
     accumulation: int = Field(default=1, gt=0)
     """Batches whose gradients are added up before a step."""
     average_decay: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the weights' running average that a step leaves as it was, such as 0.999; the
-    model that is saved is then the average. 0 saves the last weights."""
+    """Share of the weights' running average that a step leaves as it was, such as 0.999, after a
+    beginning with less; the model that is saved is then the average. 0 saves the last weights."""
 
 
 class ScheduleRecipe(Section):

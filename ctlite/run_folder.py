@@ -157,12 +157,14 @@ class RunFolder:
             recipe: by which it was trained.
         """
         state = whole_state(model.state_dict())
-        if ranks.rank() == 0:
+
+        def write() -> None:
             partial = self.path / ".model.partial"
             with written_whole(partial, self.model):
                 model.save_pretrained(partial, state)
                 write_card(partial, self.path.resolve().name, model.config, tell_story(recipe))
-        ranks.wait()
+
+        ranks.first_alone(write, lambda: None)
 
 
 def _step_of(line: str) -> int | None:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -187,8 +187,7 @@ class _Loop:
                 self.loader.load_state_dict(progress.loader)
             self.step = self.saved = progress.step
             logger.info("going on after step %d", self.step)
-        if ranks.rank() == 0:
-            self.run.cut_metrics(self.step)
+        ranks.first_alone(lambda: self.run.cut_metrics(self.step), lambda: None)
 
     def steps(self) -> Iterator[StepReport]:
         """Go to the end of the schedule."""
@@ -196,9 +195,8 @@ class _Loop:
         with StopRequest() as stop, closing(iter(self.loader)) as batches:
             while self.step < plan.steps:
                 with self._memory_told():
-                    report = self._one_step(batches)
-                if ranks.rank() == 0:
-                    self.run.log(report.metrics())
+                    report = self._looked_at(self._one_step(batches))
+                self._log(report)
                 is_last = self.step == plan.steps
                 asked = ranks.agree(stop.is_set, self.device)
                 is_saved = is_last or asked or self.step % plan.checkpoint_steps == 0
@@ -214,6 +212,19 @@ class _Loop:
         if not ranks.gather_values(self.run.model.is_dir())[0]:
             with self.average.applied():
                 self.run.save_model(self.stage.model, self.recipe)
+
+    def _looked_at(self, report: StepReport) -> StepReport:
+        """Add what tuning scans tell; the step is kept where they cannot be read."""
+        try:
+            return replace(report, tune=self._tune())
+        except CtError:
+            self._log(report)
+            self.save()
+            raise
+
+    def _log(self, report: StepReport) -> None:
+        if ranks.rank() == 0:
+            self.run.log(report.metrics())
 
     def save(self) -> None:
         """Write a checkpoint of the step that was done last."""
@@ -272,8 +283,8 @@ class _Loop:
             raise _not_finite("the gradient", seen)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.average.update()
         self.step += 1
+        self.average.update(self.step)
         return StepReport(
             step=self.step,
             steps=plan.steps,
@@ -283,13 +294,15 @@ class _Loop:
             step_s=time.perf_counter() - began,
             wait_data_s=waited,
             peak_gib=peak_bytes(self.device) / GIB,
-            tune=self._tune(),
         )
 
     def _next(self, batches: Iterator[Batch], *, is_first: bool) -> Batch:
+        place = self.loader.place
         try:
             batch = self._agreed(batches)
         except CtError:
+            # This process may have its part, which no step is made of.
+            self.loader.place = place
             # Within a step the codebook has moved already, so only its beginning can be kept.
             if is_first and self.step > self.saved:
                 self.save()
@@ -330,7 +343,9 @@ class _Loop:
             return None
         self.stage.eval()
         with self.average.applied(), closing(self.tuning.epoch(0)) as batches:
-            found = [self._measures(batch.to(self.device)) for batch in batches]
+            found = []
+            while (batch := self._agreed(batches)) is not None:
+                found.append(self._measures(batch.to(self.device)))
         if not found:
             raise CtError(
                 "no batch of tuning scans could be read",

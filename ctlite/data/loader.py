@@ -176,6 +176,15 @@ class Loader:
                 yield batch
                 del batch
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """Epoch, and batches delivered of it; set to give back what was delivered last."""
+        return self._epoch, self._position
+
+    @place.setter
+    def place(self, place: tuple[int, int]) -> None:
+        self._epoch, self._position = place
+
     def state_dict(self) -> dict[str, Any]:
         """Tell where the iteration stands: behind the batch that was delivered last.
 

@@ -13,6 +13,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ctlite.models.even_split import split_evenly
+from ctprep.store.errors import CheckpointError
 
 Method = Literal["svd", "whole-block"]
 NUMBERS_AT_ONCE = 2**24
@@ -48,6 +49,9 @@ def approximate(
     Yields:
         Cores of some blocks, in order.
 
+    Raises:
+        CheckpointError: a weight is NaN or infinite.
+
     Source:
         CT-Lite (13)-(14); docs/mathematics.md, SFP.
     """
@@ -59,6 +63,11 @@ def approximate(
         part = slice(first, min(first + step, blocks))
         # First to memory as it is, in long rows; then each block by itself.
         rows = weight[:, part.start * side : part.stop * side].clone()
+        if not rows.isfinite().all():
+            raise CheckpointError(
+                f"the dense weight is not finite in blocks {part.start} to {part.stop - 1}",
+                mend="take the checkpoint before it, or train it again",
+            )
         dense = rows.view(side, -1, side).transpose(0, 1).to(torch.float64)
         left, right, kept = find(dense, rank)
         yield Cores(part, left, right, float(dense.square().sum()), float(kept))

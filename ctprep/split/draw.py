@@ -45,8 +45,16 @@ class Sizes:
             "tune": self.tune,
             "test": self.test,
         }
-        if min(asked.values()) < 0:
-            raise TableError("a size is negative", mend="give a share below 1, or a count")
+        wrong = [
+            f"{side} {size:g}"
+            for side, size in asked.items()
+            if size < 0 or (size > 1 and size != int(size))
+        ]
+        if wrong or self.train == 0:
+            raise TableError(
+                f"a size is no share and no count: {', '.join(wrong) or 'train 0'}",
+                mend="give a share below 1, or a whole number of patients",
+            )
         wanted = {side: fixed.get(side) or _count(size, total) for side, size in asked.items()}
         left = total - sum(wanted.values())
         rest: Side = "train" if self.train is None else "unused"
@@ -106,6 +114,8 @@ def draw_sides(
     for number, side in given.items():
         drawing.place(number, SIDES.index(side))
     order = np.random.default_rng(seed).permutation(len(groups)).tolist()
+    # The largest first, while every side has room for them.
+    order.sort(key=lambda number: -len(groups[number].patients))
     while (label := drawing.rarest_label()) is not None:
         for number in order:
             if drawing.has(number, label):
@@ -113,6 +123,16 @@ def draw_sides(
     for number in order:
         if number not in drawing.sides:
             drawing.place(number, drawing.neediest(None))
+    empty = [
+        side
+        for number, side in enumerate(SIDES)
+        if wanted[side] and number not in drawing.sides.values()
+    ]
+    if empty:
+        raise TableError(
+            f"no patient is left for {', '.join(empty)}: too many stay together",
+            mend="ask for larger sides, or ingest more",
+        )
     return {
         scan_id: SIDES[drawing.sides[number]]
         for number, group in enumerate(groups)

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from ctlite.checkpoint import publish_folder
 from ctlite.models.config import CONFIG_FILE
 from ctlite.run_folder import RunFolder
 from ctlite.trainer import train
 from ctprep.store.errors import CheckpointError, CtError, PlaceError, RecipeError, StoreError
 from ctprep.store.store import VolumeStore
+from ctprep.store.tables import read_scans, write_scans
 from tests.ctlite.test_trainer import losses
 
 EVERY_STEP = "schedule.checkpoint_steps=1"
@@ -217,3 +219,58 @@ def test_a_quota_beyond_all_scans_comes_to_an_end(
 
     with pytest.raises(CtError, match="not one scan of a whole epoch could be read"):
         list(train(toy_recipe("clip", "data.unreadable_quota=99"), tmp_path))
+
+
+def test_a_teacher_that_changed_meanwhile_is_refused(toy_recipe, tmp_path: Path) -> None:
+    """No checkpoint holds it, and the student would go on with another one."""
+    teacher, run = tmp_path / "teacher", tmp_path / "run"
+    list(train(toy_recipe("clip", "schedule.steps=1"), teacher))
+    recipe = toy_recipe("fast", f"init.from={teacher}", EVERY_STEP)
+    reports = train(recipe, run)
+    next(reports)
+    reports.close()
+    shutil.rmtree(teacher)
+    list(train(toy_recipe("clip", "schedule.steps=2"), teacher))
+
+    with pytest.raises(CheckpointError, match="has changed since"):
+        list(train(recipe, run))
+
+
+def test_a_step_whose_tuning_scans_cannot_be_read_is_kept(
+    toy_recipe, toy_corpus: Path, tmp_path: Path
+) -> None:
+    """The look comes after the step, which is logged and saved before the run stops."""
+    rows = read_scans(toy_corpus / "scans.csv")
+    splits = ["tune"] + ["train"] * (len(rows) - 1)
+    write_scans(
+        toy_corpus / "scans.csv",
+        [row.model_copy(update={"split": split}) for row, split in zip(rows, splits, strict=True)],
+    )
+    shard_of(toy_corpus, rows[0].scan_id).write_bytes(b"")
+    options = ["schedule.tune_steps=2", "data.batch_size=1"]
+
+    with pytest.raises(CtError):
+        list(train(toy_recipe("clip", *options), tmp_path / "run"))
+
+    assert checkpoints(tmp_path / "run") == ["step-00000002"]
+    assert len(losses(tmp_path / "run")) == 2
+
+
+def test_a_folder_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch) -> None:
+    """The name is taken from what was there only when the new one can have it."""
+    new, old = tmp_path / "new", tmp_path / "model"
+    for folder in (new, old):
+        folder.mkdir()
+        (folder / "which").write_text(folder.name)
+    rename = Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path == new:
+            raise PermissionError(13, "no")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(PermissionError):
+        publish_folder(new, old)
+
+    assert (old / "which").read_text() == "model"

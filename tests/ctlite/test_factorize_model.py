@@ -144,6 +144,31 @@ def test_two_processes_do_not_write_one_folder(dense: Path, tmp_path: Path) -> N
     assert (tmp_path / "out").is_dir()
 
 
+def test_a_model_that_is_replaced_meanwhile_is_not_mixed_in(dense: Path, tmp_path: Path) -> None:
+    """Neither under the name, nor in what a later call goes on with."""
+    run = Factorization(dense, tmp_path / "out", 1).run()
+    next(run)
+    path = dense / "model" / "model.safetensors"
+    save_file({name: tensor + 1 for name, tensor in load_file(path).items()}, tmp_path / "new")
+    (tmp_path / "new").replace(path)
+
+    with pytest.raises(CheckpointError, match="was replaced"):
+        list(run)
+    assert not (tmp_path / "out").exists()
+    assert Factorization(dense, tmp_path / "out", 1).starts_over
+
+
+def test_weights_that_are_no_numbers_are_told_by_their_block(dense: Path, tmp_path: Path) -> None:
+    """Before the decomposition, which would say something of convergence."""
+    path = dense / "model" / "model.safetensors"
+    weights = load_file(path)
+    weights["to_visual_latent.weight"][3, 40] = float("nan")
+    save_file(weights, path)
+
+    with pytest.raises(CheckpointError, match="not finite in blocks 2 to 2"):
+        list(Factorization(dense, tmp_path / "out", 1).run())
+
+
 def test_half_a_journal_is_not_trusted(dense: Path, tmp_path: Path) -> None:
     """A disk that lost its end costs time, never numbers."""
     stopped = Factorization(dense, tmp_path / "out", 1).run()

@@ -153,7 +153,11 @@ def test_a_damaged_volume_of_one_rank_stops_all(
     assert "Connection closed" not in told
     if not looked_at_before:
         (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
-        assert checkpoint.name == f"step-{len(losses(tmp_path / 'run')):08d}"
+        done = len(losses(tmp_path / "run"))
+        assert checkpoint.name == f"step-{done:08d}"
+        state = json.loads((checkpoint / "state.json").read_text())["loader"]
+        # Two batches of four an epoch; what one rank read and no step was made of comes again.
+        assert 2 * state["epoch"] + state["position"] == done
 
 
 @pytest.mark.slow
@@ -192,6 +196,30 @@ def test_two_ranks_measure_as_one_process_does(
         own, theirs = (tuned(tmp_path / name, key) for name in ("divided", "alone"))
         assert own == pytest.approx(theirs, rel=1e-4)
         assert len(own) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_a_look_at_the_average_leaves_training_alone(
+    toy_recipe, toy_corpus: Path, tmp_path: Path, parallel: str
+) -> None:
+    """Divided parameters are brought together for the look, and let go of after it."""
+    table = toy_corpus / "scans.csv"
+    rows = read_scans(table)
+    splits = ["train"] * 4 + ["tune"] * 4
+    write_scans(
+        table,
+        [row.model_copy(update={"split": split}) for row, split in zip(rows, splits, strict=True)],
+    )
+    options = ["optimizer.average_decay=0.5", "schedule.tune_steps=1"]
+    list(train(toy_recipe("clip", *options, "data.batch_size=4"), tmp_path / "alone"))
+    divided = toy_recipe("clip", *options, "data.batch_size=2", f"parallel={parallel}")
+    run(write(tmp_path / "divided", divided))
+
+    own, theirs = (losses(tmp_path / name) for name in ("divided", "alone"))
+    assert own == pytest.approx(theirs, rel=1e-4)
+    own, theirs = (tuned(tmp_path / name, "tune/loss") for name in ("divided", "alone"))
+    assert own == pytest.approx(theirs, rel=1e-4)
 
 
 def tuned(run: Path, key: str) -> list[float]:

@@ -115,9 +115,33 @@ def test_scans_of_one_patient_on_two_fixed_sides_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "sizes",
-    [Sizes(tune=0.5, test=0.5), Sizes(train=8, tune=2, test=1), Sizes(tune=-0.1), Sizes(test=11)],
+    [
+        Sizes(tune=0.5, test=0.5),
+        Sizes(train=8, tune=2, test=1),
+        Sizes(tune=-0.1),
+        Sizes(test=11),
+        Sizes(test=1.5),
+        Sizes(train=0),
+    ],
 )
 def test_sizes_that_cannot_be_met_are_refused(sizes: Sizes) -> None:
     """None left to train on, more than there are, less than nothing."""
     with pytest.raises(TableError):
         draw_sides(single_groups(10), sizes, seed=0)
+
+
+def test_a_large_group_leaves_no_side_empty() -> None:
+    """Eight patients with one report and three others: the eight go where there is room."""
+    eight = Group(tuple(f"g{n}" for n in range(8)), tuple(f"g{n}-1" for n in range(8)))
+    for seed in range(8):
+        sides = draw_sides([*single_groups(3), eight], Sizes(tune=0.1, test=0.2), seed=seed)
+        assert set(sides.values()) == {"train", "tune", "test"}
+        assert sides["g0-1"] == "train"
+
+
+def test_a_side_that_nobody_can_fill_is_told() -> None:
+    """Everyone has one report, so all stay together."""
+    everyone = Group(tuple(f"p{n}" for n in range(9)), tuple(f"s{n}" for n in range(9)))
+
+    with pytest.raises(TableError, match="no patient is left for tune, test"):
+        draw_sides([everyone], Sizes(), seed=0)
