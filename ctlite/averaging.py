@@ -57,7 +57,8 @@ class WeightAverage:
 
     @torch.no_grad()
     def _exchange(self) -> None:
-        divide_again(self._module)
+        if self._trained:
+            divide_again(self._module)
         for name, parameter in self._trained.items():
             own = parameter.detach().clone()
             parameter.copy_(self._means[name])

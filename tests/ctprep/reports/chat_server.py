@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -71,18 +71,17 @@ class ChatServer:
                     number = len(outer.seen) - 1
                     outer.open_now += 1
                     outer.most_open = max(outer.most_open, outer.open_now)
-                try:
-                    self._send(answer(seen, number))
-                except OSError:
-                    pass  # the client hung up
-                finally:
-                    with lock:
-                        outer.open_now -= 1
+                reply = answer(seen, number)
+                outer.stopped.wait(reply.wait_s)
+                with lock:
+                    # Before the reply: whoever has it may ask again at once.
+                    outer.open_now -= 1
+                with suppress(OSError):  # the client hung up
+                    self._send(reply)
 
             do_GET = do_POST  # noqa: N815
 
             def _send(self, reply: Reply) -> None:
-                outer.stopped.wait(reply.wait_s)
                 self.send_response(reply.status)
                 for name, value in reply.headers.items():
                     self.send_header(name, value)
