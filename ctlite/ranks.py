@@ -74,10 +74,13 @@ def first_alone(work: Callable[[], T], otherwise: Callable[[], T]) -> T:
             gather_values(error)
             raise
         gather_values(fault)
+        wait()
         return result
     fault = gather_values(fault)[0]
     if fault is not None:
         raise fault
+    # A barrier also ends what gloo still has under way, without which a process may abort at exit.
+    wait()
     return otherwise()
 
 
