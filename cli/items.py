@@ -9,7 +9,7 @@ import typer
 from cli.errors import EXIT_REFUSALS
 
 if TYPE_CHECKING:
-    from ctprep.engine import Item
+    from ctprep.jobs import Item
 
 
 def show_items(items: "Iterable[Item]", verb: str, as_json: bool) -> None:

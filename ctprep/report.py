@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ctprep.engine import Item
+from ctprep.jobs import Item
 from ctprep.store.disk import writing
 from ctprep.store.place import Where, find_place
 from ctprep.store.store import VolumeStore

@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from ctprep.engine import PROCESS_BYTES, Item, VolumeJob, refused, run
+from ctprep.engine import run
+from ctprep.jobs import PROCESS_BYTES, Item, VolumeJob, refused
 from ctprep.look.nifti_file import encode_nifti
 from ctprep.look.ome_zarr import encode_image
 from ctprep.look.regrid import to_original

@@ -16,7 +16,8 @@ from distributed import LocalCluster
 
 import ctprep.dispatch
 from ctprep.cluster import CLUSTER_SETTINGS
-from ctprep.engine import Item, memory_budget, refused, run
+from ctprep.engine import run
+from ctprep.jobs import Item, memory_budget, refused
 from ctprep.store.errors import SourceError
 
 
@@ -215,7 +216,8 @@ def test_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     script.write_text(
         "import sys, time\n"
         "from dataclasses import dataclass\n"
-        "from ctprep.engine import Item, run\n"
+        "from ctprep.engine import run\n"
+        "from ctprep.jobs import Item\n"
         "@dataclass(frozen=True)\n"
         "class Task:\n"
         "    name: str\n"
