@@ -127,7 +127,8 @@ def test_errors(tmp_path: Path) -> None:
     """Studies without a scan table, an unknown data set or word list, a table of nothing."""
     reports, out = _table(tmp_path, REPORTS), tmp_path / "labels.csv"
     empty = _table(tmp_path, "scan_id,report_text\na,\n", "empty.csv")
-    few = _table(tmp_path, "version='1'\nhistory=[]\nuncertain=[]\nresolved=[]\nlabel=[]", "w.toml")
+    lists = ("history", "uncertain", "resolved", "resolved_before", "none", "label")
+    few = _table(tmp_path, "\n".join(["version='1'", *(f"{name}=[]" for name in lists)]), "w.toml")
 
     with pytest.raises(TableError, match="which reconstructions"):
         list(label_reports(reports, out, level="scan"))
