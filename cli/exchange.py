@@ -99,6 +99,54 @@ def _show_plan(plan: "DatalistPlan", *, as_json: bool) -> None:
             typer.echo(f"{number:,} {what}")
 
 
+def describe(
+    store: Annotated[str, typer.Argument(help="Hi-fi or JPEG store: a folder.")],
+    out: Annotated[
+        Path, typer.Argument(help="JSON to write, in a folder that holds store and tables.")
+    ],
+    about: Annotated[
+        Path, typer.Option(help="TOML with name, licence, creators, citation; docs/exports.md.")
+    ],
+    scans: Annotated[Path | None, typer.Option(help="Scan table.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Label table.")] = None,
+    reports: Annotated[Path | None, typer.Option(help="Table of filtered reports.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another file that is there already.")
+    ] = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Describe a corpus in Croissant 1.1: its files, its tables, and what ABOUT says of it.
+
+    Example: ctprep describe stores/q90.zarr croissant.json --about about.toml --scans scans.csv
+    """
+    from ctprep.exchange.about import read_about
+    from ctprep.exchange.croissant import describe_corpus, write_description
+
+    start_logging(verbose)
+    with mendable():
+        told_of = read_about(about)
+        described = describe_corpus(
+            store, out, told_of, scans=scans, labels=labels, reports=reports
+        )
+        is_new = not dry_run and write_description(out, described, overwrite=overwrite)
+        if as_json:
+            facts = {key: value for key, value in vars(described).items() if key != "content"}
+            typer.echo(json.dumps({"is": "description", "written": is_new, **facts}))
+            return
+        for name, scan_ids in described.absent.items():
+            tell_left_out(scan_ids, f"scans of {name} are not in the store")
+        for name, scan_ids in described.unlisted.items():
+            tell_left_out(scan_ids, f"scans of the store are not in {name}")
+        if told_of.not_given:
+            typer.echo(
+                f"{about} does not give what Croissant recommends: {', '.join(told_of.not_given)}"
+            )
+        told = "nothing written (dry run)" if dry_run else f"wrote {out}"
+        typer.echo(told if dry_run or is_new else f"{out} says this already")
+
+
 def tell_left_out(scan_ids: tuple[str, ...], what: str) -> None:
     """Tell how many scans something holds for, and the first of them."""
     if scan_ids:
