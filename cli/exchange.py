@@ -13,6 +13,7 @@ from cli.options import DryRun, Json, Verbose, Workers, default_workers, start_l
 if TYPE_CHECKING:
     from ctprep.exchange.datalist import DatalistPlan
 
+TABLES = {"scans": "scan", "labels": "label", "reports": "report"}
 SHOWN = 3
 """Scan ids that a line names as examples."""
 
@@ -136,9 +137,9 @@ def describe(
             typer.echo(json.dumps({"is": "description", "written": is_new, **facts}))
             return
         for name, scan_ids in described.absent.items():
-            tell_left_out(scan_ids, f"scans of {name} are not in the store")
+            tell_left_out(scan_ids, f"scans of the {TABLES[name]} table are not in the store")
         for name, scan_ids in described.unlisted.items():
-            tell_left_out(scan_ids, f"scans of the store are not in {name}")
+            tell_left_out(scan_ids, f"scans of the store are not in the {TABLES[name]} table")
         if told_of.not_given:
             typer.echo(
                 f"{about} does not give what Croissant recommends: {', '.join(told_of.not_given)}"
