@@ -16,6 +16,8 @@ from ctprep.exchange.monai import export_monai
 from ctprep.look.nifti_file import encode_nifti
 from ctprep.store.errors import TableError
 from ctprep.store.store import VolumeStore
+from ctprep.store.tables import write_reports
+from tests.corpora import report
 
 
 def planned(corpus: Path, **options):
@@ -61,6 +63,17 @@ def test_entries_say_what_the_tables_say(corpus: Path) -> None:
     assert (plan.absent, plan.unlisted) == (("gone",), ())
     assert (plan.unlabeled, plan.unreported) == (1, 1)
     assert planned(corpus, text="full").entries["validation"]["b1"]["report"].endswith("normal.")
+
+
+def test_an_empty_report_is_none(corpus: Path) -> None:
+    """MONAI would take the empty text for a path, that of the folder."""
+    empty = report("a1", "Nodule.").model_copy(update={"text_full": " "})
+    write_reports(corpus / "reports.parquet", [empty])
+
+    plan = planned(corpus, text="full")
+
+    assert plan.entries["training"]["a1"]["report"] is None
+    assert plan.unreported == 4
 
 
 def test_the_list_is_ascii(corpus: Path) -> None:
@@ -115,15 +128,25 @@ def test_a_second_run_writes_nothing(corpus: Path, tmp_path: Path) -> None:
     assert again | {"a1.nii.gz": b""} == first | {"a1.nii.gz": b""}
 
 
-@pytest.mark.parametrize("damage", ["other", "cut", "empty"])
-def test_another_file_in_the_way_is_refused(corpus: Path, tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["other", "last", "cut", "bent", "empty"])
+def test_another_file_in_the_way_is_refused(
+    corpus: Path, tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also a damaged one; the list then lacks the scan, and the next run completes it."""
+    monkeypatch.setattr("ctprep.look.nifti_file.PIECE_BYTES", 100)
     out = tmp_path / "out"
     exported(corpus, out)
     whole = (out / "b1.nii.gz").read_bytes()
     (out / "datalist.json").unlink()
     other = encode_nifti(np.zeros((8, 16, 24), np.int16), np.eye(4), description="")
-    damaged = {"other": other, "cut": whole[:-20], "empty": b""}[damage]
+    plain = gzip.decompress(whole)
+    damaged = {
+        "other": other,
+        "last": gzip.compress(plain[:-1] + bytes([plain[-1] ^ 1])),
+        "cut": whole[:-20],
+        "bent": whole[:11] + bytes([whole[11] ^ 255]) * 40 + whole[51:],
+        "empty": b"",
+    }[damage]
     (out / "b1.nii.gz").write_bytes(damaged)
 
     assert exported(corpus, out)["b1"] == "refused"
@@ -134,6 +157,24 @@ def test_another_file_in_the_way_is_refused(corpus: Path, tmp_path: Path, damage
     (out / "b1.nii.gz").unlink()
     assert exported(corpus, out)["datalist.json"] == "stored"
     assert len(json.loads((out / "datalist.json").read_bytes())["validation"]) == 1
+
+
+def test_a_store_in_a_bucket_is_exported_as_one_on_disk(corpus: Path, tmp_path: Path) -> None:
+    """The files and the list are on disk, and the same."""
+    local, url = VolumeStore.open(corpus / "hifi.zarr"), "memory://exchange/hifi.zarr"
+    remote = VolumeStore.create(url, local.attributes)
+    for scan_id in local.scan_ids():
+        remote.write(scan_id, local.read(scan_id), local.read_attributes(scan_id))
+    exported(corpus, tmp_path / "from-disk")
+
+    plan = plan_datalist(
+        url, corpus / "scans.csv", labels=corpus / "labels.csv", reports=corpus / "reports.parquet"
+    )
+    items = list(export_monai(url, tmp_path / "from-bucket", plan))
+
+    assert {item.status for item in items} == {"stored"}
+    for path in (tmp_path / "from-disk").iterdir():
+        assert (tmp_path / "from-bucket" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_another_list_is_not_replaced(corpus: Path, tmp_path: Path) -> None:
