@@ -211,6 +211,21 @@ def test_the_same_corpus_gives_the_same_bytes(corpus: Path, tmp_path: Path) -> N
     assert {key for key in store_row if store_row[key] != changed[key]} == {"store/volumes_sha256"}
 
 
+def test_the_digest_is_the_one_that_is_told(corpus: Path) -> None:
+    """By hand: a line a volume, of its id and the digests of its two documents."""
+    (row,) = by_id(described(corpus)["recordSet"])["store"]["data"]
+
+    whole = hashlib.sha256()
+    for scan_id in ("a1", "a2", "b1", "c1"):
+        volume = corpus / "hifi.zarr" / scan_id
+        parts = [(volume / name).read_bytes() for name in ("zarr.json", "0/zarr.json")]
+        digests = " ".join(hashlib.sha256(part).hexdigest() for part in parts)
+        whole.update(f"{scan_id} {digests}\n".encode())
+    assert row["store/volumes_sha256"] == whole.hexdigest()
+    assert row["store/shape"] == "8 x 16 x 24"
+    assert "store/quality" not in row
+
+
 def test_names_of_files_give_scan_ids(corpus: Path) -> None:
     """As CT-RATE names volumes, by leaving out the suffix; other ways to an id are refused."""
     plain = fields_of(described(corpus))["labels/scan_id"]
