@@ -6,7 +6,7 @@ no format that Croissant reads: the store is a set of files there, and its catal
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from glob import escape
@@ -39,6 +39,7 @@ from ctprep.store.tables import read_labels, read_reports, read_scans
 CROISSANT = "http://mlcommons.org/croissant/1.1"
 RAI = "http://mlcommons.org/croissant/RAI/1.0"
 ZARR = "application/vnd.zarr"
+SUFFIXES = (".json", ".jsonld")
 _TYPES = {"person": "sc:Person", "organization": "sc:Organization"}
 
 
@@ -79,11 +80,11 @@ def describe_corpus(
     Raises:
         StoreError: there is no store, it lies in a bucket, or its catalog is not current.
         TableError: a table breaks its schema, lies outside the folder of `out`, or does not name
-            scans by their ids; or `out` lies in the store, or is a table.
+            scans by their ids; or `out` lies in the store, or is not named as JSON.
     """
     opened = VolumeStore.open(store)
     root, folder = opened.path, out.parent
-    _check_free(out, root, (scans, labels, reports))
+    _check_out(out, root)
     with located(opened.name):
         there = set(current_catalog(opened).column("scan_id").to_pylist())
     given = {"scans": scans, "labels": labels, "reports": reports}
@@ -100,15 +101,20 @@ def describe_corpus(
     return Description(content.encode(), len(there), absent, unlisted)
 
 
-def _check_free(out: Path, root: Path, tables: Sequence[Path | None]) -> None:
+def _check_out(out: Path, root: Path) -> None:
+    if out.suffix not in SUFFIXES:
+        # So that `--overwrite` never replaces a table, or what is said of the corpus.
+        raise TableError(
+            f"a description does not end in {out.suffix!r}",
+            mend=f"give a path that ends in {' or '.join(SUFFIXES)}, such as croissant.json",
+            where=out.name,
+        )
     if out.absolute().is_relative_to(root.absolute()):
         raise TableError(
             "the description would lie in the store, where it counts as damage",
             mend="write it beside the store",
             where=out.name,
         )
-    if out in tables:
-        raise TableError("it is one of the tables", mend="choose another path", where=out.name)
 
 
 _READ_IDS: dict[str, Callable[[Path], set[str]]] = {

@@ -204,13 +204,14 @@ def check_values(plan: DatalistPlan, out: Path) -> None:
     Raises:
         TableError: an id or a report is the name of a file beside the list.
     """
-    images = {entry["image"] for own in plan.entries.values() for entry in own.values()}
+    files = {entry["image"] for own in plan.entries.values() for entry in own.values()}
+    files.add(DATALIST)
     for own in plan.entries.values():
         for scan_id, entry in own.items():
             for key, value in entry.items():
                 if key == "image" or not isinstance(value, str):
                     continue
-                if os.path.normpath(value) in {*images, DATALIST} or _is_there(out, value):
+                if os.path.normpath(value) in files or _is_there(out, value):
                     raise TableError(
                         f"{key} is the name of a file beside {DATALIST}, and MONAI would take it "
                         "for one",

@@ -272,7 +272,7 @@ def test_only_what_lies_below_can_be_named(corpus: Path, tmp_path_factory) -> No
     with pytest.raises(TableError, match="in the store"):
         describe_corpus(corpus / "hifi.zarr", corpus / "hifi.zarr" / "c.json", about_of())
     labels = corpus / "labels.csv"
-    with pytest.raises(TableError, match="one of the tables"):
+    with pytest.raises(TableError, match=r"does not end in '.csv'"):
         describe_corpus(corpus / "hifi.zarr", labels, about_of(), labels=labels)
     (corpus / "labels.csv").rename(corpus / "labels.txt")
     with pytest.raises(TableError, match="ends in"):
