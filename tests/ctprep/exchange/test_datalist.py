@@ -234,10 +234,11 @@ def test_an_id_that_names_a_file_is_refused(corpus: Path, tmp_path: Path) -> Non
     with pytest.raises(TableError, match="patient_id is the name of a file") as caught:
         exported(corpus, tmp_path / "out", plan)
     assert caught.value.where == "a1"
-    entry = {**plan.entries["test"]["c1"], "patient_id": "./a1.nii.gz"}
-    plan = replace(plan, entries={**plan.entries, "test": {"c1": entry}})
-    with pytest.raises(TableError, match="is the name of a file"):
-        exported(corpus, tmp_path / "elsewhere", plan)
+    for name in ("./a1.nii.gz", "datalist.json"):
+        entry = {**plan.entries["test"]["c1"], "patient_id": name}
+        other = replace(plan, entries={**plan.entries, "test": {"c1": entry}})
+        with pytest.raises(TableError, match="is the name of a file"):
+            exported(corpus, tmp_path / "elsewhere", other)
 
 
 def test_folds_are_of_whole_patients() -> None:
