@@ -134,7 +134,7 @@ def measure_corpus(
     """
     opened = VolumeStore.open(store)
     with located(opened.name):
-        catalog = _current_catalog(opened)
+        catalog = current_catalog(opened)
     scan_ids: list[str] = catalog.column("scan_id").to_pylist()
     rows = read_scans(scans) if scans is not None else None
     split_of = _split_of(scan_ids, rows)
@@ -152,7 +152,12 @@ def measure_corpus(
     )
 
 
-def _current_catalog(store: VolumeStore) -> pa.Table:
+def current_catalog(store: VolumeStore) -> pa.Table:
+    """Read the catalog of a store, which has a row a volume, sorted by scan id.
+
+    Raises:
+        StoreError: it is missing, or not that of the volumes.
+    """
     catalog = store.catalog()
     if catalog.column("scan_id").to_pylist() != list(store.scan_ids()):
         raise StoreError(

@@ -27,6 +27,8 @@ print(",".join(name for name in {heavy!r} if name in sys.modules))
         ("ctprep", ["--help"], "ingest"),
         ("ctprep", ["ingest", "--help"], "--grid"),
         ("ctprep", ["export", "--help"], "--original-grid"),
+        ("ctprep", ["export-monai", "--help"], "--folds"),
+        ("ctprep", ["describe", "--help"], "--about"),
         ("ctprep", ["filter-reports", "--help"], "--base-url"),
         ("ctprep", ["--version"], "ct-lite"),
         ("ctlite", ["--help"], "train"),
