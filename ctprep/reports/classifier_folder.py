@@ -1,5 +1,6 @@
 """A classifier of reports in the format of Hugging Face: config.json, safetensors, tokenizer."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -99,14 +100,14 @@ def load_folder(found: FoundModel, tokenizer: str | None) -> ReportClassifier:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep transformers from advising to train what we refuse."""
-    from transformers.utils import logging
+    from transformers.utils import logging as told
 
-    level = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    level = told.get_verbosity()
+    told.set_verbosity(logging.ERROR)
     try:
         yield
     finally:
-        logging.set_verbosity(level)
+        told.set_verbosity(level)
 
 
 def _read_names(id2label: dict[int, str], where: str) -> tuple[str, ...]:
