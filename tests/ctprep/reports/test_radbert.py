@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -115,10 +116,15 @@ def test_pooling_can_be_told(tmp_path: Path, checkpoint: Path) -> None:
     bare = {name: tensor for name, tensor in state.items() if "pooler" not in name}
     path = write_checkpoint(tmp_path, bare)
 
+    fresh = build_state(is_pooled=False)
+    untrained = write_checkpoint(tmp_path / "untrained", fresh)
+
     first = _probabilities(RadBertLabeller(str(checkpoint), pooling="first"), TEXTS[:1])
+    pooled = _probabilities(RadBertLabeller(str(untrained), pooling="pooler"), TEXTS[:1])
     without = _probabilities(RadBertLabeller(str(path)), TEXTS[:1])
 
     np.testing.assert_allclose(first, [_plain(state, token_ids, is_pooled=False)], atol=2e-5)
+    np.testing.assert_allclose(pooled, [_plain(fresh, token_ids, is_pooled=True)], atol=2e-5)
     np.testing.assert_allclose(without, first, atol=2e-5)
 
 
@@ -195,6 +201,20 @@ def test_a_long_report_is_cut_and_told(checkpoint: Path) -> None:
     token_ids = build_tokenizer()(LONG, truncation=True, max_length=LENGTH)["input_ids"]
     expected = _plain(build_state(), token_ids, is_pooled=True)
     np.testing.assert_allclose(list(long.probabilities.values()), expected, atol=2e-5)
+
+
+def test_the_length_of_a_folder(folder: Path, tmp_path: Path) -> None:
+    """By its positions, of which RoBERTa leaves out two, or by what its tokenizer says."""
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    path = copy / "tokenizer_config.json"
+    told = json.loads(path.read_text())
+
+    for longest, length in ((10**30, LENGTH), (50, 50)):
+        path.write_text(json.dumps({**told, "model_max_length": longest}))
+        labeller = RadBertLabeller(str(copy))
+
+        assert labeller.length == length
+        assert _judge(labeller, [LONG])[0].is_cut
 
 
 def test_windows_read_it_whole(checkpoint: Path) -> None:

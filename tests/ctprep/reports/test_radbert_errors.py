@@ -1,6 +1,7 @@
 """What is no classifier of reports is refused in three lines, and nothing in it is run."""
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -233,19 +234,23 @@ def test_spelling_of_names(broken: Path) -> None:
     assert tuple(judged.values) == CT_RATE_LABELS
 
 
-def test_weights_of_a_folder(broken: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_weights_of_a_folder(broken: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Never made up where they are missing; no advice of other libraries beside our error."""
     state = load_file(broken / "model.safetensors")
     del state["classifier.dense.weight"]
     state["classifier.out_proj.bias"] = torch.zeros(3)
     save_file({**state, "x": torch.zeros(1)}, broken / "model.safetensors", {"format": "pt"})
 
-    told = _refused(broken)
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    try:
+        told = _refused(broken)
+    finally:
+        logging.getLogger("transformers").removeHandler(caplog.handler)
 
     assert "missing: classifier.dense.weight" in told
     assert "unknown: x" in told
     assert "classifier.out_proj.bias (3,), not (18,)" in told
-    assert "newly initialized" not in capfd.readouterr().err
+    assert "newly initialized" not in caplog.text
 
 
 def test_damaged_folders(broken: Path, tmp_path: Path) -> None:
@@ -255,6 +260,8 @@ def test_damaged_folders(broken: Path, tmp_path: Path) -> None:
     weights.write_bytes(whole[: len(whole) // 2])
     assert "cannot be loaded" in _refused(broken, BackendError)
     weights.unlink()
+    torch.save(build_state(), broken / "pytorch_model.bin")
+    assert "no file named model.safetensors" in _refused(broken, BackendError)
     torch.save({"evil": Evil(tmp_path / "trace")}, broken / "pytorch_model.bin")
     assert "cannot be loaded" in _refused(broken, BackendError)
     assert not (tmp_path / "trace").exists()
