@@ -128,6 +128,13 @@ def test_pooling_can_be_told(tmp_path: Path, checkpoint: Path) -> None:
     np.testing.assert_allclose(without, first, atol=2e-5)
 
 
+def test_a_folder_of_the_checkpoint(checkpoint: Path) -> None:
+    """The folder that the file was downloaded to does as well."""
+    labeller = RadBertLabeller(str(checkpoint.parent))
+
+    assert labeller.model == RadBertLabeller(str(checkpoint)).model
+
+
 def test_both_formats_agree(checkpoint: Path, folder: Path) -> None:
     """Names of a folder's config give the order; those of a checkpoint are CT-RATE's."""
     by_file = _probabilities(RadBertLabeller(str(checkpoint)), TEXTS)
@@ -263,7 +270,9 @@ def test_too_little_memory_halves_the_batch(
 
     np.testing.assert_allclose(told, expected, atol=2e-5)
     assert labeller.batch_size == 1
-    assert "too little memory for 4 reports" in caplog.text
+    counts = [record.args for record in caplog.records if record.name.endswith("radbert")]
+    assert counts == [(4, 2), (2, 1)]
+    assert "too little memory for 4 reports at once" in caplog.text
 
 
 def test_too_little_memory_for_one(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,7 +332,7 @@ def test_a_row_a_reconstruction(tmp_path: Path, checkpoint: Path) -> None:
         "scan_id,patient_id,split,study_id\ns1_a,p,test,s1\ns1_b,p,test,s1\n", encoding="utf-8"
     )
     command = ["label-reports", str(reports), str(tmp_path / "l.csv"), "--backend", "radbert"]
-    options = ["--scans", str(scans), "--dataset", "nidch", "--probabilities"]
+    options = ["--scans", str(scans), "--dataset", "rad_chestct", "--probabilities"]
 
     result = CliRunner().invoke(
         ctprep.app, [*command, "--model", str(checkpoint), *options, str(tmp_path / "p.csv")]
@@ -336,4 +345,7 @@ def test_a_row_a_reconstruction(tmp_path: Path, checkpoint: Path) -> None:
     assert tuple(first) == ("scan_id", "report_cut", *labels.names)
     assert (first.pop("scan_id"), second.pop("scan_id")) == ("s1_a", "s1_b")
     assert first == second
-    assert first["report_cut"] == "1"
+    assert first.pop("report_cut") == "1"
+    by_column = [float(value) >= 0.5 for value in first.values()]
+    assert by_column == (labels.values[0] == 1).tolist()
+    assert 0 < sum(by_column) < len(by_column)
