@@ -138,7 +138,7 @@ def label_reports(
             typer.echo(f"  by {labeller.name} {labeller.model}")
             if cut:
                 typer.echo(
-                    f"  {cut} were cut where the classifier ends; --windows reads them whole"
+                    f"  reports cut where the classifier ends: {cut} (--windows reads them whole)"
                 )
     if counts["refused"]:
         raise typer.Exit(EXIT_REFUSALS)

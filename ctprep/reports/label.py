@@ -99,11 +99,13 @@ def label_reports(
             mend="give --probabilities another name",
             where=out_path.name,
         )
+    # Before the work, which may take hours: a fault in it is told at once.
+    scans = None if scan_table is None else read_scans(scan_table)
     rows = _judge(in_path, labeller, columns, watch)
     unlisted: list[str] = []
     refusals: list[LabelItem] = []
-    if scan_table is not None:
-        rows, refusals, unlisted = _by_scan(rows, read_scans(scan_table), level)
+    if scans is not None:
+        rows, refusals, unlisted = _by_scan(rows, scans, level)
     names = tuple(columns)
     written = [row for row in rows if row.values is not None]
     for row in rows:

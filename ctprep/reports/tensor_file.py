@@ -32,6 +32,8 @@ def read_tensors(path: Path) -> "dict[str, Tensor]":
     """
     try:
         values = _read(path)
+    except ImportError:
+        raise
     except Exception as error:  # Damage shows as almost any error.
         lines = str(error).splitlines() or [repr(error)]
         what = f"the weights cannot be read: {lines[0]}"

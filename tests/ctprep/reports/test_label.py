@@ -1,5 +1,6 @@
 """The label table: columns of a data set, rows of reports, scans or studies, none lost."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 
 from cli import ctprep
 from ctprep.reports.label import LabelItem, label_reports
+from ctprep.reports.labeller import Judgement
 from ctprep.reports.rules_labeller import Doubt, RulesLabeller
 from ctprep.store.errors import TableError
 from ctprep.store.labels import CT_RATE_LABELS
@@ -140,6 +142,23 @@ def test_errors(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="no report was left"):
         list(label_reports(empty, out))
     assert not out.exists()
+
+
+class Idle(RulesLabeller):
+    """Must not be asked."""
+
+    def judge(self, texts: Sequence[str]) -> Iterator[tuple[int, Judgement | None]]:
+        """Fail."""
+        raise AssertionError
+
+
+def test_faults_are_told_before_the_work(tmp_path: Path) -> None:
+    """A classifier may take hours: tables are checked before it begins."""
+    reports = _table(tmp_path, REPORTS)
+    broken = _table(tmp_path, "scan_id,patient_id,split\na,p,nowhere\n", "scans.csv")
+
+    with pytest.raises(TableError, match="nowhere"):
+        list(label_reports(reports, tmp_path / "l.csv", labeller=Idle(), scan_table=broken))
 
 
 def test_the_command(tmp_path: Path) -> None:

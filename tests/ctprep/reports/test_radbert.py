@@ -321,7 +321,7 @@ def test_the_command(tmp_path: Path, checkpoint: Path) -> None:
     np.testing.assert_allclose(values, expected, atol=2e-5)
     plain = CliRunner().invoke(ctprep.app, [*command, "--model", str(checkpoint)])
     assert "by radbert RadBertClassifier.pth@" in plain.output
-    assert "1 were cut" in plain.output
+    assert "classifier ends: 1 (--windows" in plain.output
 
 
 def test_a_row_a_reconstruction(tmp_path: Path, checkpoint: Path) -> None:
