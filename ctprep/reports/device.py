@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
+_NO_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+"""What the CPU, the driver of a GPU and its libraries say."""
 
 
 def choose_device() -> "tuple[str, torch.dtype]":
@@ -34,7 +36,7 @@ def try_in_memory(run: Callable[[], T]) -> T | None:
     except (torch.OutOfMemoryError, MemoryError):
         pass
     except RuntimeError as error:
-        if "can't allocate memory" not in str(error):
+        if not any(sign in str(error) for sign in _NO_MEMORY):
             raise
     # Behind the handler, whose traceback holds the tensors.
     if torch.cuda.is_available():
