@@ -26,9 +26,9 @@ print(",".join(name for name in {heavy!r} if name in sys.modules))
     [
         ("ctprep", ["--help"], "ingest"),
         ("ctprep", ["ingest", "--help"], "--grid"),
+        ("ctprep", ["label-reports", "--help"], "--tokenizer"),
         ("ctprep", ["export", "--help"], "--original-grid"),
         ("ctprep", ["filter-reports", "--help"], "--base-url"),
-        ("ctprep", ["label-reports", "--help"], "--tokenizer"),
         ("ctprep", ["--version"], "ct-lite"),
         ("ctlite", ["--help"], "train"),
         ("ctlite", ["train", "--help"], "--set"),
