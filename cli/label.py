@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from cli.errors import EXIT_REFUSALS, mendable
+from cli.items import count_results, tell_counts
 from cli.options import Json, Verbose, start_logging
 
 
@@ -62,18 +63,13 @@ def label_reports(
             language=language,
             label_words=words,
         )
-        for result in follow(results, "label-reports"):
-            counts[result.status] += 1
+        for result in count_results(follow(results, "label-reports"), counts):
             for name in result.present:
                 found[name] = found.get(name, 0) + 1
-            if result.status == "refused":
-                typer.echo(
-                    f"refused {result.scan_id}: {result.what}\n  mend:  {result.mend}", err=True
-                )
         if as_json:
             typer.echo(json.dumps({**counts, "present": found}))
         else:
-            told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+            told = tell_counts(counts)
             typer.echo(f"label-reports: {told}; {sum(found.values())} labels present")
     if counts["refused"]:
         raise typer.Exit(EXIT_REFUSALS)
