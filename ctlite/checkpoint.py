@@ -50,6 +50,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     average: WeightAverage,
     progress: Progress,
+    frozen: int,
 ) -> Path:
     """Write a checkpoint beside its place, and rename it when it is on disk.
 
@@ -62,6 +63,7 @@ def save_checkpoint(
         optimizer: its moments.
         average: of the weights.
         progress: step and data position.
+        frozen: `frozen_sum` of the stage, which takes seconds where a teacher has gigabytes.
 
     Returns:
         Folder of the checkpoint.
@@ -73,7 +75,6 @@ def save_checkpoint(
         AVERAGE_FILE: whole_state(average.state_dict()),
         RANDOM_FILE: _random_state(),
     }
-    frozen = frozen_sum(stage)
     ranks.first_alone(lambda: _write(final, tensors, progress, frozen), lambda: None)
     return final
 
@@ -94,18 +95,19 @@ def _write(
 
 
 @contextmanager
-def written_whole(partial: Path, final: Path) -> Iterator[None]:
+def written_whole(partial: Path, final: Path, where: str | None = None) -> Iterator[None]:
     """Let a folder be filled, and give it its name when it is whole; otherwise remove it.
 
     Args:
         partial: made empty.
         final: replaced where it exists; what was there stays if anything goes wrong.
+        where: how errors name it; its path where left out.
 
     Raises:
         PlaceError: the disk is full, read-only or fails.
     """
     try:
-        with writing(str(final)):
+        with writing(where or str(final)):
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             try:
@@ -168,7 +170,11 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(
-    path: Path, stage: Stage, optimizer: torch.optim.Optimizer, average: WeightAverage
+    path: Path,
+    stage: Stage,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage,
+    frozen: int,
 ) -> Progress:
     """Bring stage, optimizer and random generators to where they were.
 
@@ -177,6 +183,7 @@ def load_checkpoint(
         stage: as it was built from the same recipe.
         optimizer: likewise.
         average: likewise.
+        frozen: `frozen_sum` of the stage.
 
     Returns:
         Step and data position.
@@ -187,7 +194,7 @@ def load_checkpoint(
     with located(path):
         try:
             values = json.loads((path / STATE_FILE).read_text(encoding="utf-8"))
-            _check_frozen(stage, values)
+            _check_frozen(frozen, values)
             _load_stage(stage, load_file(path / STAGE_FILE))
             _load_optimizer(stage, optimizer, load_file(path / OPTIMIZER_FILE))
             average.load_state_dict(load_file(path / AVERAGE_FILE))
@@ -220,8 +227,7 @@ def frozen_sum(stage: Stage) -> int:
     )
 
 
-def _check_frozen(stage: Stage, values: Mapping[str, Any]) -> None:
-    own = frozen_sum(stage)
+def _check_frozen(own: int, values: Mapping[str, Any]) -> None:
     # Checkpoints of before have no sum.
     if values.get("frozen", own) != own:
         raise CheckpointError(

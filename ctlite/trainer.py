@@ -15,7 +15,7 @@ from torch import Tensor
 from ctlite import ranks
 from ctlite.assembly import assemble, estimate_step
 from ctlite.averaging import WeightAverage
-from ctlite.checkpoint import Progress, load_checkpoint, save_checkpoint
+from ctlite.checkpoint import Progress, frozen_sum, load_checkpoint, save_checkpoint
 from ctlite.compiling import compile_blocks
 from ctlite.data.batch import Batch
 from ctlite.data.loader import Loader
@@ -181,8 +181,10 @@ class _Loop:
         if ranks.rank():
             # All began alike; what is drawn from now on, such as dropout, is each rank's own.
             torch.manual_seed(self.recipe.seed * ranks.world_size() + ranks.rank())
+        # Once a run: a teacher of gigabytes takes seconds.
+        self.frozen = frozen_sum(self.stage)
         if last is not None:
-            progress = load_checkpoint(last, self.stage, self.optimizer, self.average)
+            progress = load_checkpoint(last, self.stage, self.optimizer, self.average, self.frozen)
             with located(last):
                 self.loader.load_state_dict(progress.loader)
             self.step = self.saved = progress.step
@@ -230,7 +232,7 @@ class _Loop:
         """Write a checkpoint of the step that was done last."""
         progress = Progress(self.step, self.loader.state_dict())
         folder = self.run.checkpoints
-        save_checkpoint(folder, self.stage, self.optimizer, self.average, progress)
+        save_checkpoint(folder, self.stage, self.optimizer, self.average, progress, self.frozen)
         self.saved = self.step
 
     @contextmanager

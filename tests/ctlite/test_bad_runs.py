@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ctlite.checkpoint import publish_folder
+from ctlite import checkpoint, trainer
+from ctlite.checkpoint import frozen_sum, publish_folder
 from ctlite.models.config import CONFIG_FILE
 from ctlite.run_folder import RunFolder
+from ctlite.stages.stage import Stage
 from ctlite.trainer import train
 from ctprep.store.errors import CheckpointError, CtError, PlaceError, RecipeError, StoreError
 from ctprep.store.store import VolumeStore
@@ -221,14 +223,30 @@ def test_a_quota_beyond_all_scans_comes_to_an_end(
         list(train(toy_recipe("clip", "data.unreadable_quota=99"), tmp_path))
 
 
-def test_a_teacher_that_changed_meanwhile_is_refused(toy_recipe, tmp_path: Path) -> None:
-    """No checkpoint holds it, and the student would go on with another one."""
+def test_a_teacher_that_changed_meanwhile_is_refused(
+    toy_recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No checkpoint holds it, and the student would go on with another one.
+
+    Its bytes are summed once a run, since a real one has gigabytes.
+    """
     teacher, run = tmp_path / "teacher", tmp_path / "run"
     list(train(toy_recipe("clip", "schedule.steps=1"), teacher))
     recipe = toy_recipe("fast", f"init.from={teacher}", EVERY_STEP)
+    sums: list[int] = []
+
+    def count(stage: Stage) -> int:
+        sums.append(frozen_sum(stage))
+        return sums[-1]
+
+    for module in (checkpoint, trainer):
+        monkeypatch.setattr(module, "frozen_sum", count)
     reports = train(recipe, run)
-    next(reports)
+    for _ in range(2):
+        next(reports)
     reports.close()
+    assert len(checkpoints(run)) == 2
+    assert len(sums) == 1
     shutil.rmtree(teacher)
     list(train(toy_recipe("clip", "schedule.steps=2"), teacher))
 
