@@ -18,7 +18,6 @@ from ctlite.stages.stage import Stage
 from ctlite.trainer import train
 from ctprep.store.errors import CheckpointError, CtError, PlaceError, RecipeError, StoreError
 from ctprep.store.store import VolumeStore
-from ctprep.store.tables import read_scans, write_scans
 from tests.ctlite.test_trainer import losses
 
 EVERY_STEP = "schedule.checkpoint_steps=1"
@@ -255,16 +254,11 @@ def test_a_teacher_that_changed_meanwhile_is_refused(
 
 
 def test_a_step_whose_tuning_scans_cannot_be_read_is_kept(
-    toy_recipe, toy_corpus: Path, tmp_path: Path
+    toy_recipe, toy_corpus: Path, set_splits, tmp_path: Path
 ) -> None:
     """The look comes after the step, which is logged and saved before the run stops."""
-    rows = read_scans(toy_corpus / "scans.csv")
-    splits = ["tune"] + ["train"] * (len(rows) - 1)
-    write_scans(
-        toy_corpus / "scans.csv",
-        [row.model_copy(update={"split": split}) for row, split in zip(rows, splits, strict=True)],
-    )
-    shard_of(toy_corpus, rows[0].scan_id).write_bytes(b"")
+    set_splits(["tune"] + ["train"] * 7)
+    shard_of(toy_corpus, "s0").write_bytes(b"")
     options = ["schedule.tune_steps=2", "data.batch_size=1"]
 
     with pytest.raises(CtError):

@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from ctlite.assembly import assemble
 from ctlite.recipe import Recipe, to_toml
 from ctlite.trainer import train
-from ctprep.store.tables import read_scans, write_scans
 from tests.ctlite.test_bad_runs import shard_of
 from tests.ctlite.test_trainer import losses, metric
 
@@ -176,18 +175,12 @@ def test_what_the_first_rank_refuses_is_told_by_all(toy_recipe, tmp_path: Path) 
 @pytest.mark.slow
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_two_ranks_measure_as_one_process_does(
-    toy_recipe, toy_corpus: Path, tmp_path: Path, parallel: str
+    toy_recipe, set_splits, tmp_path: Path, parallel: str
 ) -> None:
     """Loss and end error of tuning scans are means over all ranks, in both ways of dividing."""
     teacher = tmp_path / "teacher"
     list(train(toy_recipe("clip", "schedule.steps=2"), teacher))
-    table = toy_corpus / "scans.csv"
-    rows = read_scans(table)
-    splits = ["train"] * 4 + ["tune"] * 4
-    write_scans(
-        table,
-        [row.model_copy(update={"split": split}) for row, split in zip(rows, splits, strict=True)],
-    )
+    set_splits(["train"] * 4 + ["tune"] * 4)
     options = [f"init.from={teacher}", "schedule.tune_steps=2", "stage.final=false"]
     list(train(toy_recipe("fast", *options, "data.batch_size=4"), tmp_path / "alone"))
     divided = toy_recipe("fast", *options, "data.batch_size=2", f"parallel={parallel}")
@@ -201,16 +194,10 @@ def test_two_ranks_measure_as_one_process_does(
 @pytest.mark.slow
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_a_look_at_the_average_leaves_training_alone(
-    toy_recipe, toy_corpus: Path, tmp_path: Path, parallel: str
+    toy_recipe, set_splits, tmp_path: Path, parallel: str
 ) -> None:
     """Divided parameters are brought together for the look, and let go of after it."""
-    table = toy_corpus / "scans.csv"
-    rows = read_scans(table)
-    splits = ["train"] * 4 + ["tune"] * 4
-    write_scans(
-        table,
-        [row.model_copy(update={"split": split}) for row, split in zip(rows, splits, strict=True)],
-    )
+    set_splits(["train"] * 4 + ["tune"] * 4)
     options = ["optimizer.average_decay=0.5", "schedule.tune_steps=1"]
     list(train(toy_recipe("clip", *options, "data.batch_size=4"), tmp_path / "alone"))
     divided = toy_recipe("clip", *options, "data.batch_size=2", f"parallel={parallel}")
