@@ -119,6 +119,7 @@ class Factorization:
             CheckpointError: something came to be at the place of the folder.
         """
         with writing(self.out.name), self._alone():
+            # Once more, now that nobody else can go on with it.
             self.done = self._find_done()
             if not self.done.blocks:
                 self._begin()
