@@ -16,22 +16,20 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Shaped
 
 from ctlite.data.batch import Batch
 from ctlite.data.buffers import Buffer, BufferPool
+from ctlite.data.orders import Orders
 from ctlite.data.reports import Reports
-from ctlite.data.sampler import epoch_order, order_digest, rank_share
-from ctlite.data.stores import stores_by_kind
-from ctprep.store.errors import CheckpointError, PlaceError, RecipeError, StoreError, located
+from ctlite.data.sampler import order_digest, rank_share
+from ctlite.data.stores import read_scan, stores_by_kind
+from ctprep.store.errors import CheckpointError, PlaceError, RecipeError, StoreError
 from ctprep.store.store import VolumeStore
 
 logger = logging.getLogger(__name__)
 
 THREAD_NAME = "ctlite-loader"
-Volume = Shaped[np.ndarray, "slice row column"]
 VOXEL_TYPES = {"jpeg": torch.uint8, "hifi": torch.int16}
 
 
@@ -107,14 +105,21 @@ class Loader:
         self._seed = seed
         self._rank = rank
         self._world_size = world_size
-        self._shuffle = shuffle
         self._drop_last = drop_last
         self._prefetch = max(1, prefetch)
         self._threads = max(1, threads)
         self._quota = unreadable_quota
         self._epoch = 0
         self._position = 0
-        self._orders: dict[int, list[tuple[str, ...]]] = {}
+        self._orders = Orders(
+            self._scan_ids,
+            batch_size=batch_size * world_size,
+            seed=seed,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            reports=reports,
+            patients=patients,
+        )
         self.unreadable: list[str] = []
         """Scans gone without so far."""
         self._check_recipe()
@@ -134,19 +139,7 @@ class Loader:
         Raises:
             RecipeError: no batch can be made.
         """
-        if epoch not in self._orders:
-            # Around the turn of an epoch two are needed; more would grow with the run.
-            self._orders = dict(itertools.islice(reversed(self._orders.items()), 1))
-            self._orders[epoch] = epoch_order(
-                self._scan_ids,
-                batch_size=self._batch_size * self._world_size,
-                seed=self._seed,
-                epoch=epoch,
-                shuffle=self._shuffle,
-                keys=self._keys(epoch),
-                drop_last=self._drop_last,
-            )
-        return self._orders[epoch]
+        return self._orders.of(epoch)
 
     def epoch(self, epoch: int) -> Generator[Batch, None, None]:
         """Go over one epoch from its beginning.
@@ -170,7 +163,7 @@ class Loader:
 
     def __iter__(self) -> Generator[Batch, None, None]:
         """Go on from the current state, epoch after epoch, without an end."""
-        with closing(self._load(self._places())) as loading:
+        with closing(self._load(self._orders.places(*self.place))) as loading:
             for epoch, position, batch in loading:
                 self._epoch, self._position = epoch, position + 1
                 yield batch
@@ -232,13 +225,6 @@ class Loader:
             )
         self._epoch, self._position = state["epoch"], state["position"]
 
-    def _places(self) -> Iterator[tuple[int, int]]:
-        first = self._position
-        for epoch in itertools.count(self._epoch):
-            for position in range(first, len(self.order(epoch))):
-                yield epoch, position
-            first = 0
-
     def _load(
         self, places: Iterator[tuple[int, int]]
     ) -> Generator[tuple[int, int, Batch], None, None]:
@@ -279,7 +265,7 @@ class Loader:
         buffers = {kind: pool.take() for kind, pool in self._pools.items()}
         reads = [
             executor.submit(
-                _read_scan,
+                read_scan,
                 scan_id,
                 [(self._stores[kind], buffer[row]) for kind, buffer in buffers.items()],
             )
@@ -341,18 +327,6 @@ class Loader:
                 mend="look at the store: ctprep verify",
             )
 
-    def _keys(self, epoch: int) -> dict[str, tuple[tuple[str, str], ...]]:
-        keys: dict[str, tuple[tuple[str, str], ...]] = {}
-        for scan_id in self._scan_ids:
-            own = []
-            if self._patients is not None:
-                own.append(("patient", self._patients[scan_id]))
-            if self._reports is not None:
-                text = self._reports.unique_text(scan_id, epoch)
-                own += [] if text is None else [("text", text)]
-            keys[scan_id] = tuple(own)
-        return keys
-
     def _make_pools(self) -> dict[str, BufferPool]:
         return {
             kind: BufferPool(
@@ -388,21 +362,3 @@ class Loader:
                 f"{len(unknown)} scans have no patient, the first are {', '.join(unknown[:5])}",
                 mend="add them to the scan table",
             )
-
-
-def _read_scan(scan_id: str, targets: list[tuple[VolumeStore, Volume]]) -> None:
-    try:
-        with located(scan_id):
-            for store, out in targets:
-                store.read(scan_id, out=out)
-    except PlaceError:
-        raise
-    except OSError as error:
-        raise StoreError(
-            f"it cannot be read: {error.strerror or error}",
-            mend="look at the disk, and at the store: ctprep verify",
-            where=scan_id,
-        ) from error
-    except Exception as error:
-        error.add_note(f"while reading scan {scan_id}")
-        raise
