@@ -127,7 +127,8 @@ def factorize(
 ) -> None:
     """Give a model an SFP in place of its dense projection, in little memory.
 
-    Training's stage sfp does the same by itself, in memory; a folder made here it takes as it is.
+    Training's stage sfp does the same by itself at every start; a folder made here it takes as it
+    is.
 
     Example: ctlite factorize runs/fast models/fast-rank6 --rank 6
     """

@@ -26,6 +26,7 @@ from ctlite.memory import (
     out_of_memory,
     peak_bytes,
 )
+from ctlite.models.approximated import OnBlock
 from ctlite.optimizer import (
     build_optimizer,
     clip_gradients,
@@ -81,7 +82,9 @@ class StepReport:
         return values | {f"tune/{name}": value for name, value in (self.tune or {}).items()}
 
 
-def train(recipe: Recipe, run_folder: Path) -> Generator[StepReport, None, None]:
+def train(
+    recipe: Recipe, run_folder: Path, on_block: OnBlock | None = None
+) -> Generator[StepReport, None, None]:
     """Train what a recipe says, from where the run folder stands.
 
     SIGTERM and Ctrl-C let the step end, write a checkpoint and raise `KeyboardInterrupt`.
@@ -90,6 +93,7 @@ def train(recipe: Recipe, run_folder: Path) -> Generator[StepReport, None, None]
     Args:
         recipe: resolved.
         run_folder: made where missing; a run of the same recipe in it is gone on with.
+        on_block: follows a projection that is factorized before the first step.
 
     Yields:
         A report a step.
@@ -106,7 +110,7 @@ def train(recipe: Recipe, run_folder: Path) -> Generator[StepReport, None, None]
     )
     board = Board(run_folder) if recipe.tensorboard and not ranks.rank() else None
     torch.manual_seed(recipe.seed)
-    parts = assemble(recipe)
+    parts = assemble(recipe, on_block)
     loop = _Loop(recipe, run, device, parts.stage, parts.loader, parts.tuning)
     loop.start()
     if board is None:
