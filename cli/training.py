@@ -11,7 +11,8 @@ from ctlite import ranks
 from ctlite.assembly import assemble, estimate_step
 from ctlite.models.approximated import OnBlock
 from ctlite.recipe import Recipe, to_toml
-from ctlite.trainer import StepReport, train
+from ctlite.step_report import StepReport
+from ctlite.trainer import train
 
 LINES_A_RUN = 10
 """Where there is no terminal for a bar, so many lines tell the losses."""

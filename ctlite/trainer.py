@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -37,49 +37,12 @@ from ctlite.parallel import ParallelStage
 from ctlite.recipe import Recipe
 from ctlite.run_folder import RunFolder
 from ctlite.stages.stage import Stage
+from ctlite.step_report import StepReport
 from ctlite.stopping import StopRequest
 from ctlite.tensorboard import Board
 from ctprep.store.errors import CtError, RecipeError, located
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What one step did."""
-
-    step: int
-    """Steps done, from 1."""
-    steps: int
-    """Of the whole run."""
-    losses: dict[str, float]
-    """By name, with `total`; means over the accumulated batches."""
-    lr: float
-    """Of the base group."""
-    gradient_norm: float
-    """Before clipping."""
-    step_s: float
-    """The whole step, with waiting."""
-    wait_data_s: float
-    """Of it, waiting for the loader."""
-    peak_gib: float
-    """Most memory held so far."""
-    tune: dict[str, float] | None = None
-    """What the stage measures, as means over the full batches of tuning scans, at the steps that
-    ask for it."""
-
-    def metrics(self) -> dict[str, float | int]:
-        """Name the values as `metrics.jsonl` does, with their units."""
-        values: dict[str, float | int] = {"step": self.step}
-        values |= {f"loss/{name}": value for name, value in self.losses.items()}
-        values |= {
-            "lr": self.lr,
-            "gradient_norm": self.gradient_norm,
-            "time/step_s": self.step_s,
-            "time/wait_data_s": self.wait_data_s,
-            "memory/peak_gib": self.peak_gib,
-        }
-        return values | {f"tune/{name}": value for name, value in (self.tune or {}).items()}
 
 
 def train(
@@ -202,9 +165,11 @@ class _Loop:
             while self.step < plan.steps:
                 with self._memory_told():
                     report = self._looked_at(self._one_step(batches))
-                self._log(report)
+                fault = self._log(report)
                 is_last = self.step == plan.steps
-                asked = ranks.agree(stop.is_set, self.device)
+                asked = ranks.agree(stop.is_set or fault is not None, self.device)
+                if asked:
+                    ranks.raise_together(fault)
                 is_saved = is_last or asked or self.step % plan.checkpoint_steps == 0
                 if is_saved:
                     self.save()
@@ -224,13 +189,18 @@ class _Loop:
         try:
             return replace(report, tune=self._tune())
         except CtError:
-            self._log(report)
+            ranks.raise_together(self._log(report))
             self.save()
             raise
 
-    def _log(self, report: StepReport) -> None:
+    def _log(self, report: StepReport) -> CtError | None:
+        # Not raised, since the other ranks would wait for the first one.
         if ranks.rank() == 0:
-            self.run.log(report.metrics())
+            try:
+                self.run.log(report.metrics())
+            except CtError as error:
+                return error
+        return None
 
     def save(self) -> None:
         """Write a checkpoint of the step that was done last."""

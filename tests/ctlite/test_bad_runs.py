@@ -172,6 +172,16 @@ def test_damaged_metrics_stop_no_run(toy_recipe, tmp_path: Path) -> None:
     assert [json.loads(line)["step"] for line in metrics.read_text().splitlines()] == [1, 2, 3, 4]
 
 
+def test_metrics_that_cannot_be_written_end_the_run(toy_recipe, tmp_path: Path) -> None:
+    """At the step that they are of."""
+    (tmp_path / "metrics.jsonl").mkdir()
+    reports = train(toy_recipe("clip", EVERY_STEP), tmp_path)
+
+    with pytest.raises(PlaceError, match="Is a directory") as caught:
+        next(reports)
+    assert caught.value.where == str(tmp_path / "metrics.jsonl")
+
+
 def test_a_damaged_volume_loses_no_step(toy_recipe, toy_corpus: Path, tmp_path: Path) -> None:
     """What was trained so far is saved; repaired, the run ends as an unbroken one."""
     recipe = toy_recipe("clip", "schedule.steps=8", "data.batch_size=3", "model.text.dropout=0.1")

@@ -173,6 +173,20 @@ def test_what_the_first_rank_refuses_is_told_by_all(toy_recipe, tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_metrics_that_cannot_be_written_stop_all(toy_recipe, tmp_path: Path) -> None:
+    """The first rank alone writes them; the other does not die of its silence."""
+    recipe = write(tmp_path / "run", toy_recipe("clip", "data.batch_size=2"))
+    (tmp_path / "run" / "metrics.jsonl").mkdir(parents=True)
+    with launch(recipe) as process:
+        _, told = process.communicate(timeout=60)
+
+    assert process.returncode
+    assert "Connection closed" not in told
+    assert told.count("PlaceError: it cannot be written: Is a directory") == 2
+    assert told.count(f"where: {tmp_path / 'run' / 'metrics.jsonl'}") == 2
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_two_ranks_measure_as_one_process_does(
     toy_recipe, set_splits, tmp_path: Path, parallel: str
