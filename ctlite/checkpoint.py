@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ctlite import ranks
 from ctlite.averaging import WeightAverage
-from ctlite.divided import divided_like, whole_state
+from ctlite.divided import divided_like, write_first
+from ctlite.models.weights_writer import in_file_order, write_state
 from ctlite.stages.stage import Stage
 from ctprep.store.disk import writing
 from ctprep.store.errors import CheckpointError, located
@@ -54,8 +55,8 @@ def save_checkpoint(
 ) -> Path:
     """Write a checkpoint beside its place, and rename it when it is on disk.
 
-    All ranks give what they hold, and the first one writes it whole: it does not matter to the
-    next run how the parameters were divided.
+    All ranks give what they hold, a tensor at a time, and the first one writes it whole: it does
+    not matter to the next run how the parameters were divided.
 
     Args:
         folder: of the run's checkpoints.
@@ -69,29 +70,28 @@ def save_checkpoint(
         Folder of the checkpoint.
     """
     final = folder / f"step-{progress.step:08d}"
-    tensors = {
-        STAGE_FILE: whole_state(_stage_state(stage)),
-        OPTIMIZER_FILE: whole_state(_optimizer_state(stage, optimizer)),
-        AVERAGE_FILE: whole_state(average.state_dict()),
+    states = {
+        STAGE_FILE: in_file_order(_stage_state(stage)),
+        OPTIMIZER_FILE: in_file_order(_optimizer_state(stage, optimizer)),
+        AVERAGE_FILE: in_file_order(average.state_dict()),
         RANDOM_FILE: _random_state(),
     }
-    ranks.first_alone(lambda: _write(final, tensors, progress, frozen), lambda: None)
+    values = {"step": progress.step, "loader": progress.loader, "frozen": frozen}
+
+    def write(wholes: Iterator[Tensor]) -> None:
+        partial = folder / f".{final.name}.partial"
+        with written_whole(partial, final):
+            for name, state in states.items():
+                write_state(partial / name, state, wholes)
+            text = json.dumps(values, indent=2) + "\n"
+            (partial / STATE_FILE).write_text(text, encoding="utf-8")
+        for old in list_checkpoints(folder)[:-KEEP]:
+            # One that stays takes room, and the new one is safe.
+            shutil.rmtree(old, ignore_errors=True)
+
+    # Three files of gigabytes: on a GPU, or divided, they would hardly fit in memory at once.
+    write_first([tensor for state in states.values() for tensor in state.values()], write)
     return final
-
-
-def _write(
-    final: Path, tensors: dict[str, dict[str, Tensor]], progress: Progress, frozen: int
-) -> None:
-    folder = final.parent
-    partial = folder / f".{final.name}.partial"
-    with written_whole(partial, final):
-        for name, state in tensors.items():
-            save_file(state, partial / name)
-        values = {"step": progress.step, "loader": progress.loader, "frozen": frozen}
-        (partial / STATE_FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    for old in list_checkpoints(folder)[:-KEEP]:
-        # One that stays takes room, and the new one is safe.
-        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
@@ -110,19 +110,10 @@ def written_whole(partial: Path, final: Path, where: str | None = None) -> Itera
         with writing(where or str(final)):
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            try:
-                yield
-            except SafetensorError as error:
-                # Its own error for what the system says of the disk; the number is in the words.
-                raise _disk_error(error) from error
+            yield
             publish_folder(partial, final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _disk_error(error: SafetensorError) -> OSError:
-    number = re.search(r"os error (\d+)", str(error))
-    return OSError(int(number.group(1)) if number else 0, str(error))
 
 
 def publish_folder(partial: Path, final: Path) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from jaxtyping import Float, Int64
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ctlite.models.config import CONFIG_FILE, ModelConfig, VisionConfig
@@ -31,6 +30,7 @@ from ctlite.models.text_encoder import (
     text_width,
 )
 from ctlite.models.weights_file import read_weights
+from ctlite.models.weights_writer import in_file_order, write_state
 from ctprep.store.errors import CheckpointError, located
 
 WEIGHTS_FILE = "model.safetensors"
@@ -152,19 +152,20 @@ class CtClip(nn.Module):
         check_shapes(shapes_of(alive), shapes_of(own))
         return alive
 
-    def save_pretrained(self, folder: Path, state: Mapping[str, Tensor] | None = None) -> None:
+    def saved_state(self) -> dict[str, Tensor]:
+        """Give the weights in the order of their file."""
+        return in_file_order(self.state_dict())
+
+    def save_pretrained(self, folder: Path, wholes: Iterator[Tensor] | None = None) -> None:
         """Write weights, configuration and tokenizer.
 
         Args:
             folder: made where missing.
-            state: the weights, where the model's own are divided among processes.
+            wholes: the tensors of `saved_state`, where the model's own are divided among processes.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        own = self.state_dict() if state is None else state
-        save_file(
-            {name: tensor.contiguous().cpu() for name, tensor in own.items()},
-            folder / WEIGHTS_FILE,
-        )
+        state = self.saved_state()
+        write_state(folder / WEIGHTS_FILE, state, wholes or iter(state.values()))
         save_text_tower(folder / TEXT_FOLDER, TextTower(self.text_transformer, self.tokenizer))
         self.config.write(folder)
 

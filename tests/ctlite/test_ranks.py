@@ -173,6 +173,23 @@ def test_what_the_first_rank_refuses_is_told_by_all(toy_recipe, tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_a_checkpoint_that_cannot_be_written_stops_all(
+    toy_recipe, tmp_path: Path, parallel: str
+) -> None:
+    """The other gives all its parts, whatever becomes of the file, and hears of it then."""
+    recipe = toy_recipe("clip", "data.batch_size=2", f"parallel={parallel}")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoints").write_text("mine")
+    with launch(write(tmp_path / "run", recipe)) as process:
+        _, told = process.communicate(timeout=60)
+
+    assert process.returncode
+    assert "Connection closed" not in told
+    assert told.count("PlaceError: a file is in the way") == 2
+
+
+@pytest.mark.slow
 def test_metrics_that_cannot_be_written_stop_all(toy_recipe, tmp_path: Path) -> None:
     """The first rank alone writes them; the other does not die of its silence."""
     recipe = write(tmp_path / "run", toy_recipe("clip", "data.batch_size=2"))
