@@ -18,18 +18,21 @@ from typing import Any
 
 import torch
 
+from ctlite import ranks
 from ctlite.data.batch import Batch
 from ctlite.data.buffers import Buffer, BufferPool
 from ctlite.data.orders import Orders
 from ctlite.data.reports import Reports
 from ctlite.data.sampler import order_digest, rank_share
 from ctlite.data.stores import read_scan, stores_by_kind
-from ctprep.store.errors import CheckpointError, PlaceError, RecipeError, StoreError
+from ctprep.store.errors import CheckpointError, CtError, PlaceError, RecipeError, StoreError
 from ctprep.store.store import VolumeStore
 
 logger = logging.getLogger(__name__)
 
 THREAD_NAME = "ctlite-loader"
+IN_A_ROW = 100
+"""Batches that several processes leave out, at the least, before there seems to be no other."""
 VOXEL_TYPES = {"jpeg": torch.uint8, "hifi": torch.int16}
 
 
@@ -42,6 +45,16 @@ class _Planned:
     buffers: dict[str, Buffer]
     reads: list[Future[None]]
     """One a scan."""
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What one rank could not read of its part of a batch."""
+
+    rank: int
+    lost: dict[str, StoreError]
+    fault: CtError | None
+    """Of the place that all volumes lie at."""
 
 
 class Loader:
@@ -70,7 +83,8 @@ class Loader:
         prefetch: batches decoded ahead.
         threads: volumes decoded at once.
         unreadable_quota: unreadable volumes to go without, each with a warning, before the
-            run stops; their batches are smaller by them.
+            run stops; their batches are smaller by them, or left out on several processes,
+            which must then all iterate.
 
     Raises:
         RecipeError: no store, a scan without a patient, or an impossible batch size or sharding.
@@ -274,56 +288,78 @@ class Loader:
         return _Planned(share, epoch, buffers, reads)
 
     def _deliver(self, planned: _Planned) -> Batch | None:
-        kept: list[str] = []
-        for row, (scan_id, reading) in enumerate(zip(planned.scan_ids, planned.reads, strict=True)):
-            try:
-                reading.result()
-            except PlaceError:
-                # Where nothing answers no volume is at fault, and none after it could be read.
-                raise
-            except StoreError as error:
-                self._go_without(scan_id, error)
-                continue
-            if len(kept) < row:
-                for buffer in planned.buffers.values():
-                    buffer[len(kept)] = buffer[row]
-            kept.append(scan_id)
-        if not kept:
+        lost = self._await(planned)
+        rows = [row for row, scan_id in enumerate(planned.scan_ids) if scan_id not in lost]
+        # Losses over all ranks need parts of the same size.
+        if not rows or (lost and self._world_size > 1):
             for kind, buffer in planned.buffers.items():
                 self._pools[kind].give_back(buffer)
             return None
+        for place, row in enumerate(rows):
+            if place < row:
+                for buffer in planned.buffers.values():
+                    buffer[place] = buffer[row]
         lent = {
-            kind: self._pools[kind].lend(buffer, len(kept))
+            kind: self._pools[kind].lend(buffer, len(rows))
             for kind, buffer in planned.buffers.items()
         }
+        kept = tuple(planned.scan_ids[row] for row in rows)
         token_ids, mask = (None, None)
         if self._reports is not None:
             token_ids, mask = self._reports.tokenize(kept, planned.epoch)
-        return Batch(tuple(kept), lent.get("jpeg"), lent.get("hifi"), token_ids, mask)
+        return Batch(kept, lent.get("jpeg"), lent.get("hifi"), token_ids, mask)
 
-    def _go_without(self, scan_id: str, error: StoreError) -> None:
+    def _await(self, planned: _Planned) -> set[str]:
+        """Wait for the volumes of a batch; give those of all ranks that are gone without."""
+        lost: dict[str, StoreError] = {}
+        fault: CtError | None = None
+        for scan_id, reading in zip(planned.scan_ids, planned.reads, strict=True):
+            try:
+                reading.result()
+            except PlaceError as error:
+                # Where nothing answers no volume is at fault, and none after it could be read.
+                fault = error
+                break
+            except StoreError as error:
+                lost[scan_id] = error
+        own = _Outcome(self._rank, lost, fault)
+        # Without a quota whatever is lost ends the run, which the loop tells the other ranks.
+        shares = ranks.gather_values(own) if self._quota and self._world_size > 1 else [own]
+        for share in shares:
+            for scan_id, damage in share.lost.items():
+                self._go_without(scan_id, damage, is_told=share.rank == self._rank)
+        if any(share.fault for share in shares):
+            raise fault or CtError(
+                "another process could not read its scans", mend="do what that process says"
+            )
+        return {scan_id for share in shares for scan_id in share.lost}
+
+    def _go_without(self, scan_id: str, error: StoreError, *, is_told: bool) -> None:
         if scan_id in self.unreadable:
             # In another epoch: it is one scan, and was told.
             return
         if len(self.unreadable) >= self._quota:
-            if self._world_size == 1:
-                error.mend += f", or go without: --set data.unreadable_quota={self._quota + 1}"
+            error.mend += f", or go without: --set data.unreadable_quota={self._quota + 1}"
             raise error
         self.unreadable.append(scan_id)
-        logger.warning(
-            "went without scan %s (%d of %d allowed): %s",
-            scan_id,
-            len(self.unreadable),
-            self._quota,
-            error,
-        )
+        if is_told:
+            logger.warning(
+                "went without scan %s (%d of %d allowed): %s",
+                scan_id,
+                len(self.unreadable),
+                self._quota,
+                error,
+            )
 
     def _check_some(self, nothing: int, epoch: int) -> None:
         # The quota may exceed the scans, and an endless iteration would never come to a batch.
-        if nothing >= len(self.order(epoch)):
+        enough, what = len(self.order(epoch)), "not one scan of a whole epoch could be read"
+        if self._world_size > 1:
+            # One damaged scan leaves a whole batch out, and an epoch may have no other.
+            enough, what = max(enough, IN_A_ROW), f"{nothing} batches in a row were left out"
+        if nothing >= enough:
             raise StoreError(
-                f"not one scan of a whole epoch could be read, the first are "
-                f"{', '.join(self.unreadable[:5])}",
+                f"{what}, the first unreadable scans are {', '.join(self.unreadable[:5])}",
                 mend="look at the store: ctprep verify",
             )
 
@@ -339,11 +375,10 @@ class Loader:
         }
 
     def _check_recipe(self) -> None:
-        if self._world_size > 1 and (not self._drop_last or self._quota):
+        if self._world_size > 1 and not self._drop_last:
             raise RecipeError(
                 f"{self._world_size} processes need batches of the same size",
-                mend="set data.unreadable_quota=0 and repair the store (ctprep verify --repair), "
-                "or use one process; in code, also set drop_last",
+                mend="set drop_last, or use one process",
             )
         if not 0 <= self._rank < self._world_size:
             raise RecipeError(

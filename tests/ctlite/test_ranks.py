@@ -160,6 +160,31 @@ def test_a_damaged_volume_of_one_rank_stops_all(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2])
+def test_ranks_go_without_a_damaged_volume_together(
+    toy_recipe, toy_corpus: Path, tmp_path: Path, count: int
+) -> None:
+    """Within the quota all steps are done, and one volume too many ends both, by its name."""
+    options = ["data.unreadable_quota=1"]
+    first = assemble(toy_recipe("clip", *options, "data.batch_size=4")).loader.order(0)[0]
+    # Of the first batch, one in the part of each rank.
+    for damaged in (first[0], first[3])[:count]:
+        shard_of(toy_corpus, damaged).write_bytes(b"")
+    recipe = toy_recipe("clip", *options, "data.batch_size=2")
+    with launch(write(tmp_path / "run", recipe)) as process:
+        _, told = process.communicate(timeout=120)
+
+    assert "Connection closed" not in told
+    assert told.count("went without scan") == 1
+    if count == 1:
+        assert process.returncode == 0, told
+        assert len(losses(tmp_path / "run")) == 4
+    else:
+        assert process.returncode
+        assert told.count("or go without: --set data.unreadable_quota=2") == 2
+
+
+@pytest.mark.slow
 def test_what_the_first_rank_refuses_is_told_by_all(toy_recipe, tmp_path: Path) -> None:
     """It alone looks at the run folder; the other does not wait for it."""
     recipe = write(tmp_path / "run", toy_recipe("clip", "data.batch_size=2"))
