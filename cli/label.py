@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from cli.errors import EXIT_REFUSALS, mendable
+from cli.items import count_results, tell_counts
 from cli.options import Json, Verbose, start_logging
 
 
@@ -120,21 +121,17 @@ def label_reports(
         counts = {"labelled": 0, "unlisted": 0, "refused": 0}
         found: dict[str, int] = {}
         cut = 0
-        for result in results:
-            counts[result.status] += 1
+        for result in count_results(results, counts):
             cut += result.is_cut
             for name in result.present:
                 found[name] = found.get(name, 0) + 1
-            if result.status == "refused":
-                typer.echo(
-                    f"refused {result.scan_id}: {result.what}\n  mend:  {result.mend}", err=True
-                )
         told = {"backend": labeller.name, "model": labeller.model, "cut": cut}
         if as_json:
             typer.echo(json.dumps({**counts, "present": found, **told}))
         else:
-            statuses = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-            typer.echo(f"label-reports: {statuses}; {sum(found.values())} labels present")
+            typer.echo(
+                f"label-reports: {tell_counts(counts)}; {sum(found.values())} labels present"
+            )
             typer.echo(f"  by {labeller.name} {labeller.model}")
             if cut:
                 typer.echo(
