@@ -2,15 +2,17 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ctprep.reports.backend import in_order
 from ctprep.reports.model_folder import FoundModel, find_model, missing_extra
 from ctprep.reports.prompt import (
     Mode,
     build_messages,
     count_answer_tokens,
+    drop_thoughts,
     read_prompts,
     read_reply,
 )
@@ -69,13 +71,12 @@ class TransformersBackend:
 
     def answer(self, reports: Sequence[Sequence[str]]) -> list[str]:
         """Answer with the numbers of the sentences to keep."""
-        return self.chat("extractive", reports)
+        return in_order(self.chat("extractive", reports), len(reports))
 
     def chat(
         self, mode: Mode, reports: Sequence[Sequence[str]], wrong: Sequence[str] | None = None
-    ) -> list[str]:
+    ) -> Iterator[Mapping[int, str]]:
         """Ask about each report, the longest first; see `ChatBackend.chat`."""
-        replies = [""] * len(reports)
         questions = [
             self._ask(place, mode, sentences, None if wrong is None else wrong[place])
             for place, sentences in enumerate(reports)
@@ -94,10 +95,9 @@ class TransformersBackend:
                 if len(batch) > 1:
                     continue
                 texts = [""]
-            for question, text in zip(batch, texts, strict=True):
-                replies[question.place] = read_reply(text) if mode == "extractive" else text
+            read = read_reply if mode == "extractive" else drop_thoughts
+            yield {question.place: read(text) for question, text in zip(batch, texts, strict=True)}
             open_ = open_[len(batch) :]
-        return replies
 
     def _ask(self, place: int, mode: Mode, sentences: Sequence[str], wrong: str | None) -> Question:
         plain = [self._without_special(sentence) for sentence in sentences]

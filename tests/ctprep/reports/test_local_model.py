@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from ctprep.reports.backend import in_order
 from ctprep.reports.filter import (
     ANSWERED_BY_RULES,
     REWRITE_REFUSED,
@@ -140,9 +141,10 @@ def test_padding_changes_no_answer(backend: TransformersBackend) -> None:
     """Alone or beside a longer report, a model writes the same."""
     short, long = ["Nodule"], ["A nodule is seen"] * 4
 
-    together = backend.chat("generative", [short, long])
+    together = in_order(backend.chat("generative", [short, long]), 2)
 
-    assert together == [backend.chat("generative", [one])[0] for one in (short, long)]
+    alone = [in_order(backend.chat("generative", [one]), 1)[0] for one in (short, long)]
+    assert together == alone
     assert together[0] != together[1]
 
 
@@ -173,7 +175,7 @@ def test_answers_are_bounded_and_batches_sorted(
     assert batches == [[1, 2], [0]]
     assert replies == ["[0]", "[1]", "[2]"]
     assert limits[0] >= len(json.dumps({"keep": list(range(12))}))
-    assert max(limits) < 100
+    assert max(limits) < 150
 
 
 def test_too_little_memory_halves_the_batch(
