@@ -24,11 +24,15 @@ ANSWER_SCHEMA = {
 NOTHING = "NONE"
 """What a rewrite of a report without anything abnormal is."""
 
+THINKING_TOKENS = 4096
+"""What models that think first may take before the answer."""
+
 # Room for a fence around the answer and for the object's key.
 _SPARE_TOKENS = 32
 _MAX_QUOTED = 500
 _THOUGHTS = (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<unused94>", "<unused95>"))
 """How models that think first begin and end it; the last pair is MedGemma's."""
+BEGINNINGS_OF_THOUGHT = tuple(begin for begin, _ in _THOUGHTS)
 _FENCED = re.compile(r"```(?:\w+\n|\n)?(.*?)```", re.DOTALL)
 
 

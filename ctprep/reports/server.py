@@ -13,6 +13,7 @@ from ctprep.reports.chat_reply import Said
 from ctprep.reports.model_folder import missing_extra
 from ctprep.reports.prompt import (
     ANSWER_SCHEMA,
+    THINKING_TOKENS,
     Mode,
     build_messages,
     count_answer_tokens,
@@ -32,8 +33,6 @@ CONCURRENCY = 8
 TIMEOUT_S = 120.0
 # Answers are saved after this many rounds of questions.
 _ROUNDS_A_CHUNK = 4
-# Models that think first spend tokens before the answer.
-_THINKING_TOKENS = 4096
 
 logger = logging.getLogger(__name__)
 
@@ -117,13 +116,13 @@ class OpenAiBackend:
         reply = self._ask_in_some_way(mode, sentences, wrong, spare)
         if isinstance(reply, Said) and reply.is_all_thought and not spare:
             if not self._spare:
-                self._spare = _THINKING_TOKENS
+                self._spare = THINKING_TOKENS
                 logger.warning(
                     "the model thinks before it answers, which takes up to %d tokens a report; "
                     "servers have an option against it",
-                    _THINKING_TOKENS,
+                    THINKING_TOKENS,
                 )
-            reply = self._ask_in_some_way(mode, sentences, wrong, _THINKING_TOKENS)
+            reply = self._ask_in_some_way(mode, sentences, wrong, THINKING_TOKENS)
         return drop_thoughts(reply.text) if isinstance(reply, Said) else reply
 
     def _ask_in_some_way(
@@ -152,7 +151,7 @@ class OpenAiBackend:
             "messages": build_messages(read_prompts().of(mode), sentences, wrong),
         }
         if is_thinking:
-            body["max_completion_tokens"] = limit + _THINKING_TOKENS
+            body["max_completion_tokens"] = limit + THINKING_TOKENS
         else:
             body |= {"max_tokens": limit + spare, "temperature": 0}
         if has_schema and mode == "extractive":
