@@ -5,6 +5,7 @@ import random
 import ssl
 import threading
 import time
+import weakref
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any
@@ -19,6 +20,7 @@ MAX_PAUSE_S = 300.0
 """Longer pauses than this are not waited for."""
 
 _LATE_TRIES = 3
+_DOUBTED_TRIES = 2
 _BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _DENIED = frozenset({401, 403})
 _UNKNOWN = frozenset({404, 405})
@@ -120,11 +122,15 @@ class HttpChat:
                 where=self.place,
             ) from (None if isinstance(error, httpx2.InvalidURL | ValueError) else error)
 
-    def ask(self, body: dict[str, Any]) -> Said | Refusal:
+        # Servers keep connections open for the next question, which may never come.
+        weakref.finalize(self, self._client.close).atexit = False
+
+    def ask(self, body: dict[str, Any], *, doubts: bool = False) -> Said | Refusal:
         """Send a question until it is answered, refused, or the tries are used up.
 
         Args:
             body: of the request.
+            doubts: it may be one that the server fails over: two tries where it says so (500).
 
         Returns:
             What the model wrote, empty where that was too much; or why the server refuses.
@@ -157,6 +163,8 @@ class HttpChat:
             elif status in _BUSY:
                 trouble = Refusal(status, read_code(content, self._key))
                 self._heed(retry_after)
+                if status == 500 and doubts and attempt == _DOUBTED_TRIES:
+                    break
                 if status == 429 and self.pace.answered > answered:
                     # A limit that lets others through is none of the server's troubles.
                     attempt, answered = 1, self.pace.answered

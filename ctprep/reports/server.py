@@ -34,6 +34,8 @@ TIMEOUT_S = 120.0
 # Answers are saved after this many rounds of questions.
 _ROUNDS_A_CHUNK = 4
 
+_ABOUT_OPTIONS = frozenset({400, 415, 422, 501})
+
 logger = logging.getLogger(__name__)
 
 
@@ -79,6 +81,7 @@ class OpenAiBackend:
         )
         self._dialect = 0
         """How this server wants to be asked, found out by trying; see `_write_body`."""
+        self._has_answered = False
         self._spare = 0
         """Tokens for thoughts, once the model has shown that it has them."""
 
@@ -130,13 +133,17 @@ class OpenAiBackend:
     ) -> Said | Refusal:
         refusal: Refusal | None = None
         for dialect in range(self._dialect, len(_DIALECTS)):
-            reply = self._chat.ask(self._write_body(dialect, mode, sentences, wrong, spare))
+            # Some servers fail over a schema that they do not know: llama-cpp-python, with 500.
+            doubts = bool(_DIALECTS[dialect][0]) and mode == "extractive" and not self._has_answered
+            body = self._write_body(dialect, mode, sentences, wrong, spare)
+            reply = self._chat.ask(body, doubts=doubts)
             if not isinstance(reply, Refusal):
                 self._dialect = max(self._dialect, dialect)
+                self._has_answered = True
                 return reply
             refusal = refusal or reply
             # Only what can be about an option is asked in another way.
-            if reply.status not in {400, 415, 422, 501}:
+            if reply.status not in _ABOUT_OPTIONS and not (doubts and reply.status == 500):
                 break
         assert refusal is not None
         return refusal
@@ -145,7 +152,7 @@ class OpenAiBackend:
         self, dialect: int, mode: Mode, sentences: Sequence[str], wrong: str | None, spare: int
     ) -> dict[str, Any]:
         limit = count_answer_tokens(sentences, mode)
-        has_schema, is_thinking = _DIALECTS[dialect]
+        form, is_thinking = _DIALECTS[dialect]
         body: dict[str, Any] = {
             "model": self.model,
             "messages": build_messages(read_prompts().of(mode), sentences, wrong),
@@ -154,9 +161,11 @@ class OpenAiBackend:
             body["max_completion_tokens"] = limit + THINKING_TOKENS
         else:
             body |= {"max_tokens": limit + spare, "temperature": 0}
-        if has_schema and mode == "extractive":
+        if form == "json_schema" and mode == "extractive":
             schema = {"name": "kept_sentences", "strict": True, "schema": ANSWER_SCHEMA}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+            body["response_format"] = {"type": form, form: schema}
+        elif form and mode == "extractive":
+            body["response_format"] = {"type": form, "schema": ANSWER_SCHEMA}
         return body
 
     def _check_works(self, refusal: Refusal) -> None:
@@ -164,18 +173,24 @@ class OpenAiBackend:
         example, _ = read_prompts().extractive.examples[0]
         if isinstance(self._ask("extractive", example, None), Refusal):
             models = self._chat.tell_models()
-            mend = "check --model, and that the server is one for chats; its log says more"
+            is_known = not models or self.model in models.split(", ")
+            has = "" if is_known else f" (it has: {models})"
+            mend = f"check --model{has}, and that the server is one for chats; its log says more"
             if not refusal.status:
                 mend = "give it more time (--timeout), or ask less at once (--concurrency)"
-            elif models and self.model not in models.split(", "):
-                mend = f"give a model that it has as --model: {models}"
             raise BackendError(
                 f"the server refuses to answer: {refusal}", mend=mend, where=self._chat.place
             )
 
 
-_DIALECTS = ((True, False), (False, False), (True, True), (False, True))
-"""Ways to ask: with a JSON schema, and as models that think before they answer want it."""
+_DIALECTS = (
+    ("json_schema", False),
+    ("json_object", False),  # of llama-cpp-python
+    ("", False),
+    ("json_schema", True),
+    ("", True),
+)
+"""Ways to ask: the form of the answer, and as models that think before they answer want it."""
 
 
 def check_url(base_url: str) -> str:

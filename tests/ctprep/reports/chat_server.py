@@ -76,6 +76,9 @@ class ChatServer:
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
+            # Connections stay open, as with real servers.
+            protocol_version = "HTTP/1.1"
+
             def do_GET(self) -> None:
                 with suppress(OSError):
                     self._send(outer.models)
@@ -102,6 +105,7 @@ class ChatServer:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(reply.body) + 10 * reply.cut))
                 self.end_headers()
+                self.close_connection |= reply.cut
                 step = 1 if reply.drip_s else len(reply.body) or 1
                 for start in range(0, len(reply.body), step):
                     self.wfile.write(reply.body[start : start + step])
