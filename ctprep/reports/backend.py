@@ -40,7 +40,7 @@ class ChatBackend(Backend, Protocol):
     """A language model, which can be told of a wrong answer, and can write reports again.
 
     Attributes:
-        chunk: how many reports to ask about between two savings of answers.
+        chunk: how many reports to ask about at a time.
     """
 
     chunk: int

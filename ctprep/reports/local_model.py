@@ -22,7 +22,7 @@ from ctprep.reports.shared_prefix import Prefix, compute_prefix, pad_left
 from ctprep.store.errors import BackendError, located
 
 BATCH_SIZE = 8
-# Answers are saved after this many batches; more of them sort better by length.
+# Longer chunks would sort better by length, and show progress less often.
 _BATCHES_A_CHUNK = 4
 _CONTEXT = 4096
 _NO_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")

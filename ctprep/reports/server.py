@@ -31,8 +31,8 @@ except ImportError as error:
 KEY_VARIABLE = "OPENAI_API_KEY"
 CONCURRENCY = 8
 TIMEOUT_S = 120.0
-# Answers are saved after this many rounds of questions.
-_ROUNDS_A_CHUNK = 4
+# The slowest of a chunk is waited for, so that a short one would leave the server idle.
+_ROUNDS_A_CHUNK = 8
 
 _ABOUT_OPTIONS = frozenset({400, 415, 422, 501})
 

@@ -276,6 +276,11 @@ def test_errors(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(BackendError, match="not on this machine"):
         TransformersBackend("/no/such/folder")
 
+    (tmp_path / "model.gguf").touch()
+    with pytest.raises(BackendError, match="is a file") as caught:
+        TransformersBackend(str(tmp_path / "model.gguf"))
+    assert "--backend openai" in caught.value.mend
+
     broken = tmp_path / "broken"
     shutil.copytree(folder, broken)
     (broken / "chat_template.jinja").unlink()
