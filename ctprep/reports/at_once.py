@@ -40,7 +40,7 @@ def work_at_once(
                 place, item = todo.get_nowait()
             except queue.Empty:
                 return
-            done.put((place, _outcome(work, item)))
+            done.put((place, _outcome(work, item, stopped)))
 
     for _ in range(min(count, len(items))):
         threading.Thread(target=run, name="ask", daemon=True).start()
@@ -52,12 +52,15 @@ def work_at_once(
         stopped.set()
 
 
-def _outcome(work: Callable[[Item], Result], item: Item) -> Callable[[], Result]:
+def _outcome(
+    work: Callable[[Item], Result], item: Item, stopped: threading.Event
+) -> Callable[[], Result]:
     """Work on an item; what comes of it is given, or raised, where it is asked for."""
     try:
         result = work(item)
     except BaseException as caught:
         error = caught
+        stopped.set()
 
         def fail() -> Result:
             raise error

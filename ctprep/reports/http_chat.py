@@ -159,7 +159,9 @@ class HttpChat:
                 if said is not None:
                     self.pace.answered += 1
                     return said
-                trouble = "no answer of a chat"
+                # Some gateways tell of their troubles with status 200.
+                code = read_code(content, self._key)
+                trouble = "no answer of a chat" + (f" ({code})" if code else "")
             elif status in _BUSY:
                 trouble = Refusal(status, read_code(content, self._key))
                 self._heed(retry_after)

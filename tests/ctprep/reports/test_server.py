@@ -192,6 +192,15 @@ def test_lasting_trouble_ends_the_run(tmp_path: Path) -> None:
     assert caught.value.where == url.removeprefix("http://").removesuffix("/v1")
 
 
+def test_a_trouble_told_as_a_success() -> None:
+    """Gateways do so: the server's word for it is told."""
+    with (
+        serve(in_turn(fails(200, "model_overloaded"))) as server,
+        pytest.raises(BackendError, match=r"no answer of a chat \(model_overloaded\)"),
+    ):
+        _backend(server.url).answer([["a"]])
+
+
 @pytest.mark.parametrize("status", [400, 422, 500])
 def test_a_schema_that_is_refused_is_left_out(status: int) -> None:
     """Found out once, then known; a server that fails over it is asked so twice."""
