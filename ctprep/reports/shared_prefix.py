@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 _LEAST_TOKENS = 32
 _KNOWN_LAYERS = frozenset({"full_attention", "sliding_attention"})
-# Of two ways to the same numbers, in bfloat16 and in float32.
-_TOLERANCE = {"bfloat16": 0.05, "float16": 0.02}
+# Relative, of two ways to the same numbers: tiny random models in float32 differ by 1e-7 where both
+# are right, and by 2e-4 where the prefix is one token off.
+_TOLERANCE = {"float32": 1e-4, "bfloat16": 0.03}
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ def _is_right(model: "PreTrainedModel", prefix: Prefix, rows: Sequence[Sequence[
         return False
     plain, reused = _run_rows(model, rows, None), _run_rows(model, rows, cache)
     error = (plain - reused).norm(dim=-1) / plain.norm(dim=-1)
-    limit = _TOLERANCE.get(str(model.dtype).removeprefix("torch."), 1e-3)
+    limit = _TOLERANCE.get(str(model.dtype).removeprefix("torch."), 0.0)
     return bool((error < limit).all())
 
 

@@ -52,19 +52,19 @@ def test_no_answer_is_another(
     assert len(cached) == 3
 
 
+@pytest.mark.parametrize("wrong", ["nothing", "one token off"])
 def test_a_model_that_goes_on_wrongly_is_asked_the_plain_way(
-    backend: TransformersBackend, monkeypatch: pytest.MonkeyPatch
+    backend: TransformersBackend, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     """It is found out before the first report."""
-    right = _answer(backend)
-    backend._prefixes.clear()
-    monkeypatch.setattr(
-        shared_prefix,
-        "_shift",
-        lambda part, length, gaps: torch.zeros(len(gaps), part.shape[1], length, part.shape[3]),
-    )
 
-    assert _answer(backend) == right
+    def shift(part: torch.Tensor, length: int, gaps: list[int]) -> torch.Tensor:
+        right = _shift(part, length, gaps)
+        return torch.zeros_like(right) if wrong == "nothing" else right.roll(1, 2)
+
+    monkeypatch.setattr(shared_prefix, "_shift", shift)
+
+    assert len(_answer(backend)) == len(REPORTS)
     assert backend._prefixes == {"generative": None}
 
 
