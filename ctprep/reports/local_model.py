@@ -39,6 +39,11 @@ class Question:
     token_ids: list[int]
     limit: int
 
+    @property
+    def length(self) -> int:
+        """Tokens of the prompt and of the longest answer."""
+        return len(self.token_ids) + self.limit
+
 
 class TransformersBackend:
     """Asks a chat model that transformers can load; code that comes with a model never runs.
@@ -61,7 +66,8 @@ class TransformersBackend:
         ).hexdigest()
         self.chunk = batch_size * _BATCHES_A_CHUNK
         self.batch_size = batch_size
-        """As it is now, after what memory has refused."""
+        self._room: int | None = None
+        """Tokens at once, prompts and answers with padding, once memory has refused more."""
         self._tokenizer, self._model = _load(found)
         with located(found.label):
             self._template = ChatTemplate(self._tokenizer)
@@ -83,14 +89,14 @@ class TransformersBackend:
         if mode not in self._prefixes:
             self._prefixes[mode] = self._share(mode)
         context = getattr(self._model.config.get_text_config(), "max_position_embeddings", _CONTEXT)
-        fitting = [one for one in questions if len(one.token_ids) + one.limit <= context]
+        fitting = [one for one in questions if one.length <= context]
         if len(fitting) < len(questions):
             # They are left without an answer.
             left = len(questions) - len(fitting)
             logger.warning("%d reports are longer than the %d tokens of the model", left, context)
-        open_ = sorted(fitting, key=lambda question: -len(question.token_ids))
+        open_ = sorted(fitting, key=lambda question: -question.length)
         while open_:
-            batch = open_[: self.batch_size]
+            batch = self._take(open_)
             texts = self._try(batch, self._prefixes[mode])
             if texts is None:
                 self._shrink(batch)
@@ -133,14 +139,22 @@ class TransformersBackend:
             torch.cuda.empty_cache()
         return None
 
+    def _take(self, open_: Sequence[Question]) -> Sequence[Question]:
+        """Take a batch from the longest on."""
+        if self._room is None:
+            return open_[: self.batch_size]
+        return open_[: max(1, min(self.batch_size, self._room // open_[0].length))]
+
     def _shrink(self, batch: Sequence[Question]) -> None:
         """Take less at once; give up where even one of our own examples is too much."""
         if len(batch) > 1:
-            self.batch_size = len(batch) // 2
+            fewer = len(batch) // 2
+            # Of this length; of shorter ones as many as before may fit.
+            self._room = fewer * batch[0].length
             logger.warning(
-                "too little memory for %d reports at once: going on with %d",
+                "too little memory for %d reports at once: going on with %d of this length",
                 len(batch),
-                self.batch_size,
+                fewer,
             )
             return
         example, _ = read_prompts().extractive.examples[0]

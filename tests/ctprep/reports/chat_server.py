@@ -81,7 +81,7 @@ class ChatServer:
 
             def do_GET(self) -> None:
                 with suppress(OSError):
-                    self._send(outer.models)
+                    self._send(outer.models if self.path == "/v1/models" else Reply(404))
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))

@@ -195,6 +195,25 @@ def test_too_little_memory_halves_the_batch(
     assert backend.answer([["a"] * 50, ["a"]]) == ["", "[0]"]
 
 
+def test_one_long_report_leaves_the_others_their_batches(
+    backend: TransformersBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What memory has refused is so many of that length, not of every length."""
+    sizes: list[int] = []
+
+    def generate(batch: Sequence[Question], _: object) -> list[str]:
+        sizes.append(len(batch))
+        if len(batch) * batch[0].length > 14_000:
+            raise torch.OutOfMemoryError
+        return ["[0]" for _ in batch]
+
+    monkeypatch.setattr(backend, "_generate", generate)
+    backend.batch_size = 4
+
+    assert backend.answer([["a " * 3000], *([["a"]] * 8)]) == ["[0]"] * 9
+    assert sizes == [4, 2, 1, 4, 4]
+
+
 def test_too_little_memory_for_anything_ends_the_run(
     backend: TransformersBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
