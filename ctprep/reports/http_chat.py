@@ -121,7 +121,6 @@ class HttpChat:
                 "SSL_CERT_DIR, or name the server in NO_PROXY",
                 where=self.place,
             ) from (None if isinstance(error, httpx2.InvalidURL | ValueError) else error)
-
         # Servers keep connections open for the next question, which may never come.
         weakref.finalize(self, self._client.close).atexit = False
 
@@ -198,9 +197,8 @@ class HttpChat:
         return self.url.netloc.decode("ascii", "replace")
 
     def close(self) -> None:
-        """Stop all threads that wait, and close the connections."""
+        """Stop all threads that wait; connections close with the last thread that uses them."""
         self.pace.stopped.set()
-        self._client.close()
 
     def _send(self, body: dict[str, Any]) -> tuple[int, str, bytes | str]:
         """Give status, Retry-After and body; an empty text for an answer that is too long."""
