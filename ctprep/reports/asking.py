@@ -1,7 +1,7 @@
 """Asking a backend: answers from the cache first, a wrong one asked for once more, then none."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from ctprep.reports.backend import Backend, ChatBackend, parse_answer
@@ -11,6 +11,8 @@ from ctprep.reports.rewrite import Rewrite, read_rewrite
 T = TypeVar("T")
 Question = Sequence[str]
 """Sentences of one report."""
+Replies = Iterable[Mapping[int, str]]
+"""Some at a time, by the position of their question."""
 
 
 def ask_numbers(
@@ -21,35 +23,33 @@ def ask_numbers(
     Args:
         questions: of each report.
         backend: who is asked.
-        cache: answers already given; gets the new ones.
+        cache: answers already given; gets the new ones as they come.
 
     Returns:
         The numbers for each report; None where the backend failed twice.
     """
-    keys = [answer_key(question, backend) for question in questions]
-    # A report without sentences needs no answer.
-    known = [
-        ()
-        if not question
-        else None
-        if (cached := cache.get(key)) is None
-        else parse_answer(json.dumps(cached), len(question))
-        for key, question in zip(keys, questions, strict=True)
-    ]
 
-    def ask(open_: Sequence[Question], wrong: Sequence[str] | None) -> list[str]:
-        if wrong is not None and isinstance(backend, ChatBackend):
+    def find(key: str, question: Question) -> tuple[int, ...] | None:
+        # A report without sentences needs no answer.
+        if not question:
+            return ()
+        cached = cache.get(key)
+        return None if cached is None else parse_answer(json.dumps(cached), len(question))
+
+    def ask(open_: Sequence[Question], wrong: Sequence[str] | None) -> Replies:
+        if isinstance(backend, ChatBackend):
             return backend.chat("extractive", open_, wrong)
-        return backend.answer(open_)
+        replies = backend.answer(open_)
+        # Fewer replies than questions: which is whose cannot be known.
+        return [dict(enumerate(replies))] if len(replies) == len(open_) else []
 
     def read(reply: str, question: Question) -> tuple[int, ...] | None:
         return parse_answer(reply, len(question))
 
-    def keep(number: int, _: str, answer: tuple[int, ...]) -> None:
-        fresh.append((keys[number], answer))
+    def save(fresh: Sequence[tuple[str, str, tuple[int, ...]]]) -> None:
+        cache.add((key, answer) for key, _, answer in fresh)
 
-    fresh: list[tuple[str, tuple[int, ...]]] = []
-    return _ask_twice(questions, known, ask, read, keep, lambda: cache.add(fresh))
+    return _ask_twice(questions, backend, find, ask, read, save)
 
 
 def ask_rewrites(
@@ -60,56 +60,53 @@ def ask_rewrites(
     Args:
         questions: of each report.
         backend: who is asked.
-        cache: rewrites already given; gets the new ones.
+        cache: rewrites already given; gets the new ones as they come.
 
     Returns:
         The rewrite of each report; None where the backend failed twice.
     """
-    keys = [answer_key(question, backend) for question in questions]
-    known = [
-        Rewrite((), ())
-        if not question
-        else None
-        if (cached := cache.get(key)) is None
-        else read_rewrite(cached, question)
-        for key, question in zip(keys, questions, strict=True)
-    ]
 
-    def ask(open_: Sequence[Question], wrong: Sequence[str] | None) -> list[str]:
+    def find(key: str, question: Question) -> Rewrite | None:
+        if not question:
+            return Rewrite((), ())
+        cached = cache.get(key)
+        return None if cached is None else read_rewrite(cached, question)
+
+    def ask(open_: Sequence[Question], wrong: Sequence[str] | None) -> Replies:
         return backend.chat("generative", open_, wrong)
 
-    def keep(number: int, reply: str, _: Rewrite) -> None:
-        fresh.append((keys[number], reply))
+    def save(fresh: Sequence[tuple[str, str, Rewrite]]) -> None:
+        cache.add((key, reply) for key, reply, _ in fresh)
 
-    fresh: list[tuple[str, str]] = []
-    return _ask_twice(questions, known, ask, read_rewrite, keep, lambda: cache.add(fresh))
+    return _ask_twice(questions, backend, find, ask, read_rewrite, save)
 
 
 def _ask_twice(
     questions: Sequence[Question],
-    known: Sequence[T | None],
-    ask: Callable[[Sequence[Question], Sequence[str] | None], list[str]],
+    backend: Backend,
+    find: Callable[[str, Question], T | None],
+    ask: Callable[[Sequence[Question], Sequence[str] | None], Replies],
     read: Callable[[str, Question], T | None],
-    keep: Callable[[int, str, T], None],
-    save: Callable[[], None],
+    save: Callable[[Sequence[tuple[str, str, T]]], None],
 ) -> list[T | None]:
-    answers = list(known)
-    wrong: dict[int, str] = {}
+    keys = [answer_key(question, backend) for question in questions]
+    # Reconstructions of one scan share their report, which is asked about once.
+    distinct = dict(zip(keys, questions, strict=True))
+    answers = {key: find(key, question) for key, question in distinct.items()}
+    wrong: dict[str, str] = {}
     for attempt in range(2):
-        open_ = [number for number, answer in enumerate(answers) if answer is None]
+        open_ = [key for key, answer in answers.items() if answer is None]
         if not open_:
             break
-        told = [wrong.get(number, "") for number in open_] if attempt else None
-        replies = ask([questions[number] for number in open_], told)
-        # Fewer replies than questions: which is whose cannot be known.
-        if len(replies) != len(open_):
-            continue
-        for number, reply in zip(open_, replies, strict=True):
-            answer = read(reply, questions[number])
-            answers[number] = answer
-            if answer is None:
-                wrong[number] = reply
-            else:
-                keep(number, reply, answer)
-        save()
-    return answers
+        told = [wrong.get(key, "") for key in open_] if attempt else None
+        for replies in ask([distinct[key] for key in open_], told):
+            fresh = []
+            for place, reply in replies.items():
+                key = open_[place]
+                answers[key] = answer = read(reply, distinct[key])
+                if answer is None:
+                    wrong[key] = reply
+                else:
+                    fresh.append((key, reply, answer))
+            save(fresh)
+    return [answers[key] for key in keys]

@@ -1,7 +1,7 @@
 """What answers which sentences to keep, and the check of its answers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from ctprep.reports.prompt import Mode
@@ -40,14 +40,14 @@ class ChatBackend(Backend, Protocol):
     """A language model, which can be told of a wrong answer, and can write reports again.
 
     Attributes:
-        chunk: how many reports to ask about between two savings of answers.
+        chunk: how many reports to ask about at a time.
     """
 
     chunk: int
 
     def chat(
         self, mode: Mode, reports: Sequence[Sequence[str]], wrong: Sequence[str] | None = None
-    ) -> list[str]:
+    ) -> Iterator[Mapping[int, str]]:
         """Ask about each report.
 
         Args:
@@ -55,13 +55,28 @@ class ChatBackend(Backend, Protocol):
             reports: sentences of each report.
             wrong: what was answered before about each, where that was not valid.
 
-        Returns:
-            One answer a report; empty where the model cannot take the report.
+        Yields:
+            Answers by the position of their report, some at a time, as they come; each is saved
+            before the next is waited for. Empty where the model cannot take the report.
 
         Raises:
             BackendError: the model cannot be used at all.
         """
         ...
+
+
+def in_order(replies: Iterable[Mapping[int, str]], count: int) -> list[str]:
+    """Wait for all answers of a chat, and give them in the order of the reports.
+
+    Args:
+        replies: as `ChatBackend.chat` yields them.
+        count: of the reports.
+    """
+    answers = [""] * count
+    for some in replies:
+        for place, answer in some.items():
+            answers[place] = answer
+    return answers
 
 
 def parse_answer(answer: str, count: int) -> tuple[int, ...] | None:

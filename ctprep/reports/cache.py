@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ctprep.reports.backend import Backend
 from ctprep.store.disk import writing
+from ctprep.store.errors import PlaceError
 
 
 def answer_key(sentences: Sequence[str], backend: Backend) -> str:
@@ -30,19 +31,31 @@ class JsonCache:
 
     Args:
         path: file to read, and to append to.
+
+    Raises:
+        PlaceError: it is there, and cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._values: dict[str, object] = {}
-        if path.is_file():
-            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-                self._read_line(line)
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            text = ""
+        except OSError as error:
+            raise PlaceError(
+                f"the answers of an earlier run cannot be read: {error.strerror}",
+                mend="make it a file that can be read and written, or move it away to ask again",
+                where=path.name,
+            ) from error
+        for line in text.splitlines():
+            self._read_line(line)
 
     def _read_line(self, line: str) -> None:
         try:
             key, value = json.loads(line)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return
         if isinstance(key, str):
             self._values[key] = value
@@ -82,9 +95,10 @@ class AnswerCache:
     def get(self, key: str) -> tuple[int, ...] | None:
         """Give the answer of a key, or None."""
         numbers = self._cache.get(key)
-        if not isinstance(numbers, list | tuple):
+        # A damaged answer is none: what is left of it would be another one.
+        if not isinstance(numbers, list | tuple) or any(type(n) is not int for n in numbers):
             return None
-        return tuple(number for number in numbers if type(number) is int)
+        return tuple(numbers)
 
     def add(self, answers: Iterable[tuple[str, tuple[int, ...]]]) -> None:
         """Keep answers, on disk before this returns.

@@ -12,12 +12,11 @@ _NO_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
 
 
 def choose_device() -> "tuple[str, torch.dtype]":
-    """Choose the GPU in bfloat16, or float16 where that is missing; else the CPU in float32."""
+    """Choose the GPU in bfloat16, else the CPU in float32."""
     import torch
 
-    if not torch.cuda.is_available():
-        return "cpu", torch.float32
-    return "cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    # Never float16, in which the activations of Gemma 3 overflow.
+    return ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
 
 
 def try_in_memory(run: Callable[[], T]) -> T | None:

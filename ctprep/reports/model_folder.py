@@ -34,6 +34,13 @@ def find_model(name_or_folder: str) -> FoundModel:
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
         return FoundModel(folder, f"{folder.resolve().name}@{hash_files(folder)[:12]}")
+    if folder.is_file():
+        raise BackendError(
+            "the language model is a file, and not the folder of one",
+            mend="name its folder; a GGUF file is for a server such as llama.cpp's: run that, and "
+            "use `--backend openai`",
+            where=folder.name,
+        )
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError

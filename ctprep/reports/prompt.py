@@ -24,10 +24,15 @@ ANSWER_SCHEMA = {
 NOTHING = "NONE"
 """What a rewrite of a report without anything abnormal is."""
 
+THINKING_TOKENS = 4096
+"""What models that think first may take before the answer."""
+
 # Room for a fence around the answer and for the object's key.
 _SPARE_TOKENS = 32
 _MAX_QUOTED = 500
-_THOUGHTS = re.compile(r"<think>.*?</think>", re.DOTALL)
+_THOUGHTS = (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<unused94>", "<unused95>"))
+"""How models that think first begin and end it; the last pair is MedGemma's."""
+BEGINNINGS_OF_THOUGHT = tuple(begin for begin, _ in _THOUGHTS)
 _FENCED = re.compile(r"```(?:\w+\n|\n)?(.*?)```", re.DOTALL)
 
 
@@ -129,8 +134,25 @@ def count_answer_tokens(sentences: Sequence[str], mode: Mode) -> int:
         (extractive), or words in pieces of two letters (generative).
     """
     if mode == "extractive":
-        return _SPARE_TOKENS + len(sentences) * (len(str(len(sentences))) + 2)
+        # A number a line, as some servers have their grammar write it.
+        return _SPARE_TOKENS + len(sentences) * (len(str(len(sentences))) + 4)
     return _SPARE_TOKENS + sum(len(text) for text in sentences) // 2
+
+
+def drop_thoughts(reply: str) -> str:
+    """Leave out what a model thought before it answered.
+
+    Args:
+        reply: what it wrote; the template may have begun the thought, so that only its end is here.
+    """
+    for _, end in _THOUGHTS:
+        reply = reply.rpartition(end)[2]
+    return reply.strip()
+
+
+def is_unfinished_thought(reply: str) -> bool:
+    """Tell whether a reply begins with a thought that does not end."""
+    return any(reply.lstrip().startswith(begin) and end not in reply for begin, end in _THOUGHTS)
 
 
 def read_reply(reply: str) -> str:
@@ -142,10 +164,7 @@ def read_reply(reply: str) -> str:
     Returns:
         The JSON list, for `parse_answer` to check; anything else as it is.
     """
-    text = reply.strip()
-    # At the beginning only: a search through many spaces would take minutes.
-    if thoughts := _THOUGHTS.match(text):
-        text = text[thoughts.end() :].strip()
+    text = drop_thoughts(reply)
     if fenced := _FENCED.fullmatch(text):
         text = fenced[1].strip()
     try:

@@ -3,17 +3,21 @@
 import hashlib
 import logging
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from ctprep.reports.at_once import work_at_once
+from ctprep.reports.backend import in_order
+from ctprep.reports.chat_reply import Said
 from ctprep.reports.model_folder import missing_extra
 from ctprep.reports.prompt import (
     ANSWER_SCHEMA,
+    THINKING_TOKENS,
     Mode,
     build_messages,
     count_answer_tokens,
+    drop_thoughts,
     read_prompts,
     read_reply,
 )
@@ -27,10 +31,10 @@ except ImportError as error:
 KEY_VARIABLE = "OPENAI_API_KEY"
 CONCURRENCY = 8
 TIMEOUT_S = 120.0
-# Answers are saved after this many rounds of questions.
-_ROUNDS_A_CHUNK = 4
-# Models that think first spend tokens before the answer.
-_THINKING_TOKENS = 4096
+# The slowest of a chunk is waited for, so that a short one would leave the server idle.
+_ROUNDS_A_CHUNK = 8
+
+_ABOUT_OPTIONS = frozenset({400, 415, 422, 501})
 
 logger = logging.getLogger(__name__)
 
@@ -77,81 +81,116 @@ class OpenAiBackend:
         )
         self._dialect = 0
         """How this server wants to be asked, found out by trying; see `_write_body`."""
+        self._has_answered = False
+        self._spare = 0
+        """Tokens for thoughts, once the model has shown that it has them."""
 
     def answer(self, reports: Sequence[Sequence[str]]) -> list[str]:
         """Answer with the numbers of the sentences to keep."""
-        return self.chat("extractive", reports)
+        return in_order(self.chat("extractive", reports), len(reports))
 
     def chat(
         self, mode: Mode, reports: Sequence[Sequence[str]], wrong: Sequence[str] | None = None
-    ) -> list[str]:
+    ) -> Iterator[Mapping[int, str]]:
         """Ask about all reports at once; see `ChatBackend.chat`."""
         told: Sequence[str | None] = [None] * len(reports) if wrong is None else wrong
-        pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="ask")
+        asked = list(zip(reports, told, strict=True))
+        refused: dict[int, Refusal] = {}
         try:
-            asked = [
-                pool.submit(self._ask, mode, report, before)
-                for report, before in zip(reports, told, strict=True)
-            ]
-            replies = [one.result() for one in asked]
+            for place, reply in work_at_once(
+                lambda one: self._ask(mode, *one), asked, self._concurrency
+            ):
+                if isinstance(reply, Refusal):
+                    refused[place] = reply
+                else:
+                    yield {place: read_reply(reply) if mode == "extractive" else reply}
         except BaseException:
             # The first failure ends the run; nobody goes on asking.
             self._chat.close()
             raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-        refusals = [reply for reply in replies if isinstance(reply, Refusal)]
-        if refusals:
-            self._check_works(refusals[0])
-            logger.warning("the server refused %d reports: %s", len(refusals), refusals[0])
-        texts = ["" if isinstance(reply, Refusal) else reply for reply in replies]
-        return [read_reply(text) for text in texts] if mode == "extractive" else texts
+        if refused:
+            first = next(iter(refused.values()))
+            self._check_works(first)
+            logger.warning("the server refused %d reports: %s", len(refused), first)
+            yield dict.fromkeys(refused, "")
 
     def _ask(self, mode: Mode, sentences: Sequence[str], wrong: str | None) -> str | Refusal:
+        spare = self._spare
+        reply = self._ask_in_some_way(mode, sentences, wrong, spare)
+        if isinstance(reply, Said) and reply.is_all_thought and not spare:
+            if not self._spare:
+                self._spare = THINKING_TOKENS
+                logger.warning(
+                    "the model thinks before it answers, which takes up to %d tokens a report; "
+                    "servers have an option against it",
+                    THINKING_TOKENS,
+                )
+            reply = self._ask_in_some_way(mode, sentences, wrong, THINKING_TOKENS)
+        return drop_thoughts(reply.text) if isinstance(reply, Said) else reply
+
+    def _ask_in_some_way(
+        self, mode: Mode, sentences: Sequence[str], wrong: str | None, spare: int
+    ) -> Said | Refusal:
         refusal: Refusal | None = None
         for dialect in range(self._dialect, len(_DIALECTS)):
-            reply = self._chat.ask(self._write_body(dialect, mode, sentences, wrong))
+            # Some servers fail over a schema that they do not know: llama-cpp-python, with 500.
+            doubts = bool(_DIALECTS[dialect][0]) and mode == "extractive" and not self._has_answered
+            body = self._write_body(dialect, mode, sentences, wrong, spare)
+            reply = self._chat.ask(body, doubts=doubts)
             if not isinstance(reply, Refusal):
                 self._dialect = max(self._dialect, dialect)
+                self._has_answered = True
                 return reply
             refusal = refusal or reply
             # Only what can be about an option is asked in another way.
-            if reply.status not in {400, 415, 422, 501}:
+            if reply.status not in _ABOUT_OPTIONS and not (doubts and reply.status == 500):
                 break
         assert refusal is not None
         return refusal
 
     def _write_body(
-        self, dialect: int, mode: Mode, sentences: Sequence[str], wrong: str | None
+        self, dialect: int, mode: Mode, sentences: Sequence[str], wrong: str | None, spare: int
     ) -> dict[str, Any]:
         limit = count_answer_tokens(sentences, mode)
-        has_schema, is_thinking = _DIALECTS[dialect]
+        form, is_thinking = _DIALECTS[dialect]
         body: dict[str, Any] = {
             "model": self.model,
             "messages": build_messages(read_prompts().of(mode), sentences, wrong),
         }
         if is_thinking:
-            body["max_completion_tokens"] = limit + _THINKING_TOKENS
+            body["max_completion_tokens"] = limit + THINKING_TOKENS
         else:
-            body |= {"max_tokens": limit, "temperature": 0}
-        if has_schema and mode == "extractive":
+            body |= {"max_tokens": limit + spare, "temperature": 0}
+        if form == "json_schema" and mode == "extractive":
             schema = {"name": "kept_sentences", "strict": True, "schema": ANSWER_SCHEMA}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+            body["response_format"] = {"type": form, form: schema}
+        elif form and mode == "extractive":
+            body["response_format"] = {"type": form, "schema": ANSWER_SCHEMA}
         return body
 
     def _check_works(self, refusal: Refusal) -> None:
         """Tell a report that the server cannot take from a server that takes none."""
         example, _ = read_prompts().extractive.examples[0]
         if isinstance(self._ask("extractive", example, None), Refusal):
+            models = self._chat.tell_models()
+            is_known = not models or self.model in models.split(", ")
+            has = "" if is_known else f" (it has: {models})"
+            mend = f"check --model{has}, and that the server is one for chats; its log says more"
+            if not refusal.status:
+                mend = "give it more time (--timeout), or ask less at once (--concurrency)"
             raise BackendError(
-                f"the server refuses to answer: {refusal}",
-                mend="check --model, and that the server is one for chats; its log says more",
-                where=self._chat.place,
+                f"the server refuses to answer: {refusal}", mend=mend, where=self._chat.place
             )
 
 
-_DIALECTS = ((True, False), (False, False), (True, True), (False, True))
-"""Ways to ask: with a JSON schema, and as models that think before they answer want it."""
+_DIALECTS = (
+    ("json_schema", False),
+    ("json_object", False),  # of llama-cpp-python
+    ("", False),
+    ("json_schema", True),
+    ("", True),
+)
+"""Ways to ask: the form of the answer, and as models that think before they answer want it."""
 
 
 def check_url(base_url: str) -> str:
@@ -160,7 +199,14 @@ def check_url(base_url: str) -> str:
     Raises:
         BackendError: it is no web address, or holds a secret, which messages would show.
     """
-    parts = urlsplit(base_url)
+    try:
+        parts = urlsplit(base_url)
+        _ = parts.port
+    except ValueError as error:
+        raise BackendError(
+            f"--base-url is no web address: {error}",
+            mend="give one such as http://localhost:8000/v1",
+        ) from error
     if parts.username or parts.password or parts.query or parts.fragment:
         raise BackendError(
             "--base-url holds a user, a password or a query",
@@ -180,8 +226,15 @@ def read_key(variable: str) -> str:
     """Read a key from the environment.
 
     Raises:
-        BackendError: it holds what no header can carry; the message does not.
+        BackendError: it is not there though its variable was named, or holds what no header can
+            carry; no message holds it.
     """
+    if variable != KEY_VARIABLE and not os.environ.get(variable):
+        # Unnamed: it may be the key itself that was given.
+        raise BackendError(
+            "the environment variable of --key-variable is not set",
+            mend="give the name of a variable that holds the key, not the key; export it first",
+        )
     key = os.environ.get(variable, "").strip()
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise BackendError(

@@ -1,6 +1,10 @@
 """`ctprep filter-reports` with language models, as a user types it."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +13,7 @@ from typer.testing import CliRunner
 from cli import ctprep
 from ctprep.store import tables
 from ctprep.store.tables import read_reports
-from tests.ctprep.reports.chat_server import in_turn, says, serve
+from tests.ctprep.reports.chat_server import Reply, Seen, in_turn, says, serve
 
 REPORTS = """scan_id,report_text
 a,A nodule is seen. Dr. Jones was told on 12.03.2019.
@@ -47,6 +51,40 @@ def test_a_server(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "taken out: 1 date, 1 name" in told
     assert (again[0], len(server.seen)) == (0, asked)
     assert json.loads(again[1])["removed"] == {"date": 1, "name": 1}
+
+
+COMMAND = (
+    # A shell has what it puts in the background ignore the signal, and so what that starts.
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from cli.ctprep import main; main()"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -15)])
+def test_a_stop_waits_for_no_answer(table: Path, number: int, code: int) -> None:
+    """The answer that has come is kept, and the one that is under way is not waited for."""
+    out = table.with_name("out.parquet")
+    answers = out.with_name("out.parquet.answers.jsonl")
+
+    def answer(seen: Seen, _: int) -> Reply:
+        return Reply(wait_s=100.0) if "clear" in seen.question else says("[0]")
+
+    with serve(answer) as server:
+        words = ("filter-reports", table, out, "--backend", "openai", "--model", "m")
+        words = (sys.executable, "-c", COMMAND, *words, "--base-url", server.url)
+        with subprocess.Popen(list(map(str, words)), stderr=subprocess.PIPE, text=True) as run:
+            while not answers.is_file() or not server.open_now:
+                assert run.poll() is None
+                time.sleep(0.05)
+            run.send_signal(number)
+            _, told = run.communicate(timeout=30)
+            assert server.open_now == 1
+
+    assert run.returncode == code
+    assert ("run the same command again" in told) == (number == signal.SIGINT)
+    assert len(answers.read_text().split("\n")) == 2
+    assert not out.exists()
 
 
 def test_identifiers_go_by_default(table: Path) -> None:

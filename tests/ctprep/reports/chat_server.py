@@ -1,12 +1,22 @@
 """A real HTTP server on this machine that chats, and misbehaves as it is told to."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 
 @dataclass
@@ -23,9 +33,10 @@ class Reply:
     """Pause after each byte."""
 
 
-def says(text: str | None) -> Reply:
+def says(text: object, ending: str = "stop", **more: object) -> Reply:
     """Give the reply in which a model wrote a text."""
-    return Reply(body=json.dumps({"choices": [{"message": {"content": text}}]}).encode())
+    choice = {"message": {"content": text, **more}, "finish_reason": ending}
+    return Reply(body=json.dumps({"choices": [choice]}).encode())
 
 
 def fails(status: int, code: object = "", message: str = "", **headers: str) -> Reply:
@@ -59,10 +70,19 @@ class ChatServer:
     def __init__(self, answer: Callable[[Seen, int], Reply]) -> None:
         self.seen: list[Seen] = []
         self.open_now = self.most_open = 0
+        self.models = Reply(404)
+        """What it sends to whoever asks for its models."""
         lock = threading.Lock()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
+            # Connections stay open, as with real servers.
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                with suppress(OSError):
+                    self._send(outer.models if self.path == "/v1/models" else Reply(404))
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 seen = Seen(self.path, dict(self.headers), json.loads(body))
@@ -79,14 +99,13 @@ class ChatServer:
                 with suppress(OSError):  # the client hung up
                     self._send(reply)
 
-            do_GET = do_POST  # noqa: N815
-
             def _send(self, reply: Reply) -> None:
                 self.send_response(reply.status)
                 for name, value in reply.headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(reply.body) + 10 * reply.cut))
                 self.end_headers()
+                self.close_connection |= reply.cut
                 step = 1 if reply.drip_s else len(reply.body) or 1
                 for start in range(0, len(reply.body), step):
                     self.wfile.write(reply.body[start : start + step])
@@ -101,6 +120,39 @@ class ChatServer:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
+
+    def use_tls(self, folder: Path) -> None:
+        """Speak TLS from now on, with a certificate that nobody has signed.
+
+        Args:
+            folder: for the certificate and its key.
+        """
+        file = folder / "server.pem"
+        file.write_bytes(_make_certificate())
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        self.server.socket = context.wrap_socket(
+            self.server.socket, server_side=True, do_handshake_on_connect=False
+        )
+        # Handshakes that fail are what is tested.
+        self.server.handle_error = lambda *_: None  # type: ignore[method-assign]
+
+
+def _make_certificate() -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, SHA256())
+    )
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return secret + certificate.public_bytes(Encoding.PEM)
 
 
 @contextmanager

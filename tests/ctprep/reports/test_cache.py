@@ -1,9 +1,13 @@
 """Answers outlive the run, and only the same question gets them."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from ctprep.reports.cache import AnswerCache, answer_key
+from ctprep.store.errors import PlaceError
 
 
 class Named:
@@ -46,6 +50,40 @@ def test_garbage_is_no_answer(tmp_path: Path) -> None:
     path.write_text('5\n[1]\n{"a": 1}\n[[1], [2]]\nnull\n["k", [3]]\n')
 
     assert AnswerCache(path).get("k") == (3,)
+
+
+def test_a_damaged_answer_is_none(tmp_path: Path) -> None:
+    """What is left of it would be another answer; lines too deep to read are passed over."""
+    path = tmp_path / "answers.jsonl"
+    path.write_text('["k", [3, "4"]]\n["l", [true]]\n' + "[" * 100_000 + '\n["m", [5]]\n')
+    cache = AnswerCache(path)
+
+    assert [cache.get(key) for key in "klm"] == [None, None, (5,)]
+
+
+def test_a_cache_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """A folder in its place."""
+    (tmp_path / "answers.jsonl").mkdir()
+
+    with pytest.raises(PlaceError, match="cannot be read: Is a directory") as caught:
+        AnswerCache(tmp_path / "answers.jsonl")
+    assert caught.value.where == "answers.jsonl"
+
+
+def test_two_runs_write_into_one_file(tmp_path: Path) -> None:
+    """Their answers stand one after the other, and the next run has all."""
+    path = tmp_path / "answers.jsonl"
+    caches = [AnswerCache(path), AnswerCache(path)]
+
+    def write(run: int) -> None:
+        for number in range(100):
+            caches[run].add([(f"{run}-{number}", (number,))])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, range(2)))
+
+    cache = AnswerCache(path)
+    assert all(cache.get(f"{run}-{n}") == (n,) for run in range(2) for n in range(100))
 
 
 def test_the_key_holds_all_that_determines_an_answer() -> None:

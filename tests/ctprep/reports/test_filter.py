@@ -1,7 +1,7 @@
 """The report table: own sentences only, never empty, every report accounted for, restartable."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -53,9 +53,9 @@ class Writing(Scripted):
 
     def chat(
         self, mode: str, reports: Sequence[Sequence[str]], wrong: Sequence[str] | None = None
-    ) -> list[str]:
+    ) -> Iterator[Mapping[int, str]]:
         """Give the next texts."""
-        return self.answer(reports)
+        yield dict(enumerate(self.answer(reports)))
 
 
 def _table(folder: Path, text: str = REPORTS, name: str = "raw.csv") -> Path:
@@ -166,6 +166,22 @@ def test_a_restart_asks_only_what_is_open(tmp_path: Path) -> None:
 
     assert (first.asked, second.asked) == (2, 0)
     assert _rows(out)["sick"]["text_positive"] == "A 4.5 mm nodule is seen."
+
+
+def test_a_report_of_several_scans_is_asked_about_once(tmp_path: Path) -> None:
+    """Reconstructions share their report: one question, one answer, a row each."""
+    table = _table(tmp_path, "scan_id,report_text\na_1,A cyst.\na_2,A cyst.\nb,Clear.\n")
+    out = tmp_path / "reports.parquet"
+    backend = Scripted("[0]", "[]")
+
+    list(filter_reports(table, out, backend=backend))
+
+    assert backend.asked == 2
+    assert [row["text_positive"] for row in _rows(out).values()] == [
+        "A cyst.",
+        "A cyst.",
+        NORMAL_SENTENCE,
+    ]
 
 
 def test_a_wrong_answer_is_asked_once_more_then_the_rules_decide(tmp_path: Path) -> None:

@@ -11,17 +11,20 @@ from typing import Any
 import pytest
 import torch
 
+from ctprep.reports.backend import in_order
+from ctprep.reports.chat_template import ChatTemplate
 from ctprep.reports.filter import (
     ANSWERED_BY_RULES,
     REWRITE_REFUSED,
     REWRITTEN,
     filter_reports,
 )
-from ctprep.reports.local_model import Question, TransformersBackend, _pad_left
+from ctprep.reports.local_model import Question, TransformersBackend
 from ctprep.reports.model_folder import find_model
+from ctprep.reports.prompt import THINKING_TOKENS
 from ctprep.store.errors import BackendError
 from ctprep.store.tables import read_reports
-from tests.ctprep.reports.tiny_gemma import Forced, write_tiny_gemma
+from tests.ctprep.reports.tiny_gemma import TEMPLATE, Forced, write_tiny_gemma
 
 REPORTS = """scan_id,report_text
 sick,The heart is normal. No effusion. A 4.5 mm nodule is seen.
@@ -120,8 +123,8 @@ def test_a_wrong_answer_is_shown_once_more(
 
     rows = _filter(tmp_path, backend=backend)
 
-    assert asked[2][-2] == {"role": "assistant", "content": "[7]"}
-    assert "from 0 to 2" in asked[2][-1]["content"]
+    assert asked[4][-2] == {"role": "assistant", "content": "[7]"}
+    assert "from 0 to 2" in asked[4][-1]["content"]
     assert rows["sick"]["text_positive"] == "The heart is normal."
 
 
@@ -140,18 +143,11 @@ def test_padding_changes_no_answer(backend: TransformersBackend) -> None:
     """Alone or beside a longer report, a model writes the same."""
     short, long = ["Nodule"], ["A nodule is seen"] * 4
 
-    together = backend.chat("generative", [short, long])
+    together = in_order(backend.chat("generative", [short, long]), 2)
 
-    assert together == [backend.chat("generative", [one])[0] for one in (short, long)]
+    alone = [in_order(backend.chat("generative", [one]), 1)[0] for one in (short, long)]
+    assert together == alone
     assert together[0] != together[1]
-
-
-def test_padding_stands_in_front() -> None:
-    """By hand: two prompts, the shorter one moved to the end and its padding masked."""
-    token_ids, mask = _pad_left([Question(0, [5, 6], 1), Question(1, [7], 1)], 0)
-
-    assert token_ids.tolist() == [[5, 6], [0, 7]]
-    assert mask.tolist() == [[1, 1], [0, 1]]
 
 
 def test_answers_are_bounded_and_batches_sorted(
@@ -161,7 +157,7 @@ def test_answers_are_bounded_and_batches_sorted(
     batches: list[list[int]] = []
     limits: list[int] = []
 
-    def generate(batch: Sequence[Question]) -> list[str]:
+    def generate(batch: Sequence[Question], _: object) -> list[str]:
         batches.append([question.place for question in batch])
         limits.extend(question.limit for question in batch)
         return [f"[{question.place}]" for question in batch]
@@ -173,7 +169,7 @@ def test_answers_are_bounded_and_batches_sorted(
     assert batches == [[1, 2], [0]]
     assert replies == ["[0]", "[1]", "[2]"]
     assert limits[0] >= len(json.dumps({"keep": list(range(12))}))
-    assert max(limits) < 100
+    assert max(limits) < 150
 
 
 def test_too_little_memory_halves_the_batch(
@@ -182,7 +178,7 @@ def test_too_little_memory_halves_the_batch(
     """It says so, keeps the lower number, and leaves out what does not fit alone."""
     sizes: list[int] = []
 
-    def generate(batch: Sequence[Question]) -> list[str]:
+    def generate(batch: Sequence[Question], _: object) -> list[str]:
         sizes.append(len(batch))
         if len(batch) > 2 or batch[0].limit > 100:
             raise torch.OutOfMemoryError
@@ -199,12 +195,31 @@ def test_too_little_memory_halves_the_batch(
     assert backend.answer([["a"] * 50, ["a"]]) == ["", "[0]"]
 
 
+def test_one_long_report_leaves_the_others_their_batches(
+    backend: TransformersBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What memory has refused is so many of that length, not of every length."""
+    sizes: list[int] = []
+
+    def generate(batch: Sequence[Question], _: object) -> list[str]:
+        sizes.append(len(batch))
+        if len(batch) * batch[0].length > 14_000:
+            raise torch.OutOfMemoryError
+        return ["[0]" for _ in batch]
+
+    monkeypatch.setattr(backend, "_generate", generate)
+    backend.batch_size = 4
+
+    assert backend.answer([["a " * 3000], *([["a"]] * 8)]) == ["[0]"] * 9
+    assert sizes == [4, 2, 1, 4, 4]
+
+
 def test_too_little_memory_for_anything_ends_the_run(
     backend: TransformersBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else each report would be left to the rules."""
 
-    def generate(batch: Sequence[Question]) -> list[str]:
+    def generate(batch: Sequence[Question], _: object) -> list[str]:
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(backend, "_generate", generate)
@@ -213,12 +228,54 @@ def test_too_little_memory_for_anything_ends_the_run(
         backend.answer([["a"], ["b"]])
 
 
-def test_a_report_longer_than_the_model_takes(tmp_path: Path) -> None:
-    """It has no answer; the others have."""
+def test_a_report_longer_than_the_model_takes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has no answer, which is told; the others have."""
     backend = TransformersBackend(str(write_tiny_gemma(tmp_path / "m", sees=False, context=6000)))
     backend._model.lm_head = Forced("[0]")
 
     assert backend.answer([["word " * 1000], ["a"]]) == ["", "[0]"]
+    assert "1 reports are longer than the 6000 tokens" in caplog.text
+
+
+def test_a_model_saved_without_the_end_of_its_turns(folder: Path, tmp_path: Path) -> None:
+    """The template tells it: else the model would go on with a turn of the user."""
+    copy = _copy(folder, tmp_path, eos_token_id=1)
+    backend = TransformersBackend(str(copy))
+    backend._model.lm_head = Forced("[0]", "never asked for")
+
+    assert backend.answer([["a"]]) == ["[0]"]
+
+
+def test_a_models_wishes_bend_no_answer(folder: Path, tmp_path: Path) -> None:
+    """A penalty for repetition, or tokens that it is not to write."""
+    wishes = {"repetition_penalty": 9.0, "suppress_tokens": list(range(20, 200))}
+    report = [["A nodule is seen"]]
+
+    bent = TransformersBackend(str(_copy(folder, tmp_path, **wishes))).chat("generative", report)
+
+    assert list(bent) == list(TransformersBackend(str(folder)).chat("generative", report))
+
+
+def _copy(folder: Path, place: Path, **generation: Any) -> Path:
+    """Copy a model, with other wishes of how it is to generate."""
+    copy = place / "copy"
+    shutil.copytree(folder, copy)
+    path = copy / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | generation))
+    return copy
+
+
+def test_a_model_that_has_to_think(backend: TransformersBackend) -> None:
+    """Its template begins a thought: there are tokens for it, and it is no answer."""
+    plain = backend._ask(0, "extractive", ["a"], None)
+    backend._tokenizer.chat_template = TEMPLATE + "<think>\n"
+    backend._template = ChatTemplate(backend._tokenizer)
+    backend._model.lm_head = Forced("No [7].</think>[0]")
+
+    assert backend._ask(0, "extractive", ["a"], None).limit == plain.limit + THINKING_TOKENS
+    assert backend.answer([["a"]]) == ["[0]"]
 
 
 def test_control_words_in_a_report_are_text(backend: TransformersBackend) -> None:
@@ -238,6 +295,11 @@ def test_errors(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(BackendError, match="not on this machine"):
         TransformersBackend("/no/such/folder")
 
+    (tmp_path / "model.gguf").touch()
+    with pytest.raises(BackendError, match="is a file") as caught:
+        TransformersBackend(str(tmp_path / "model.gguf"))
+    assert "--backend openai" in caught.value.mend
+
     broken = tmp_path / "broken"
     shutil.copytree(folder, broken)
     (broken / "chat_template.jinja").unlink()
@@ -247,6 +309,12 @@ def test_errors(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     torch.save({}, broken / "pytorch_model.bin")
     with pytest.raises(BackendError, match="cannot be loaded"):
         TransformersBackend(str(broken))
+    quantized = json.loads((folder / "config.json").read_text())
+    quantized["quantization_config"] = {"quant_method": "hqq"}
+    (broken / "config.json").write_text(json.dumps(quantized))
+    with pytest.raises(BackendError, match="cannot be loaded") as caught:
+        TransformersBackend(str(broken))
+    assert "quantized" in caught.value.mend
     (broken / "config.json").write_text(
         '{"model_type": "mine", "auto_map": {"AutoConfig": "code.Mine"}}'
     )

@@ -3,8 +3,11 @@
 import email.utils
 import json
 import logging
+import os
+import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +140,36 @@ def test_retry_after() -> None:
     assert [read_retry_after(text, 0.0) for text in ("", "-3", "soon", "inf", "nan")] == [0] * 5
 
 
+def test_retry_after_is_no_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old form of date names no zone, and means that of Greenwich."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert read_retry_after("Thu Jan  1 00:16:40 1970", 990.0) == 10
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_limit_that_lets_others_through_is_outlasted() -> None:
+    """One question is turned away more than six times while twelve others are answered."""
+    others = 0
+
+    def answer(seen: Seen, _: int) -> Reply:
+        nonlocal others
+        if seen.question == "0: unlucky":
+            return says("[0]") if others == 12 else fails(429)
+        others += 1
+        reply = says("[0]")
+        reply.wait_s = 0.04
+        return reply
+
+    with serve(answer) as server:
+        questions = [["unlucky"], *([["a"]] * 12)]
+        assert _backend(server.url, concurrency=2).answer(questions) == ["[0]"] * 13
+        assert len(server.seen) > 12 + 6
+
+
 def test_a_long_pause_ends_the_run() -> None:
     """Nobody sits through an hour."""
     with (
@@ -159,17 +192,38 @@ def test_lasting_trouble_ends_the_run(tmp_path: Path) -> None:
     assert caught.value.where == url.removeprefix("http://").removesuffix("/v1")
 
 
-def test_a_schema_that_is_refused_is_left_out() -> None:
-    """Found out once, then known."""
+def test_a_trouble_told_as_a_success() -> None:
+    """Gateways do so: the server's word for it is told."""
+    with (
+        serve(in_turn(fails(200, "model_overloaded"))) as server,
+        pytest.raises(BackendError, match=r"no answer of a chat \(model_overloaded\)"),
+    ):
+        _backend(server.url).answer([["a"]])
+
+
+@pytest.mark.parametrize("status", [400, 422, 500])
+def test_a_schema_that_is_refused_is_left_out(status: int) -> None:
+    """Found out once, then known; a server that fails over it is asked so twice."""
 
     def answer(seen: Seen, _: int) -> Reply:
-        return fails(400) if "response_format" in seen.body else says("[0]")
+        return fails(status) if "response_format" in seen.body else says("[0]")
 
     with serve(answer) as server:
         backend = _backend(server.url)
         assert backend.answer([["a"]]) == ["[0]"]
         assert backend.answer([["a"]]) == ["[0]"]
-        assert len(server.seen) == 3
+        assert len(server.seen) == (6 if status == 500 else 4)
+
+
+def test_another_form_of_schema() -> None:
+    """That of llama-cpp-python."""
+
+    def answer(seen: Seen, _: int) -> Reply:
+        return fails(500) if seen.body["response_format"]["type"] == "json_schema" else says("[0]")
+
+    with serve(answer) as server:
+        assert _backend(server.url).answer([["a"]]) == ["[0]"]
+        assert server.seen[-1].body["response_format"]["schema"]["required"] == ["keep"]
 
 
 def test_a_model_that_thinks_first() -> None:
@@ -182,6 +236,72 @@ def test_a_model_that_thinks_first() -> None:
 
     with serve(answer) as server:
         assert _backend(server.url).answer([["a"]]) == ["[0]"]
+
+
+@pytest.mark.parametrize(
+    "thought",
+    [
+        says("", "length"),
+        says(None, "length", reasoning_content="Let me"),
+        says(None, "length", reasoning="Let me"),
+        says("<think>Let me", "length"),
+    ],
+    ids=["silent", "reasoning_content", "reasoning", "tag"],
+)
+def test_a_model_that_thinks_unasked(thought: Reply, caplog: pytest.LogCaptureFixture) -> None:
+    """Its thoughts use up the tokens of the answer: it gets more, from then on, and it is told."""
+
+    def answer(seen: Seen, _: int) -> Reply:
+        return thought if seen.body["max_tokens"] < 1000 else says("hm</think>[0]")
+
+    with serve(answer) as server:
+        backend = _backend(server.url, concurrency=1)
+        assert backend.answer([["a"], ["b"]]) == ["[0]"] * 2
+        assert len(server.seen) == 3
+    assert caplog.text.count("thinks before it answers") == 1
+
+
+def test_an_answer_that_is_cut_is_no_thought() -> None:
+    """It gets no more tokens."""
+    with serve(in_turn(says('{"keep": [0, 0,', "length"))) as server:
+        _backend(server.url).answer([["a"]])
+        assert len(server.seen) == 1
+
+
+def test_an_answer_in_parts() -> None:
+    """Thoughts are parts of their own."""
+    parts = [{"type": "thinking", "thinking": "[7]"}, {"type": "text", "text": "[0]"}]
+    with serve(in_turn(says(parts))) as server:
+        assert _backend(server.url).answer([["a"]]) == ["[0]"]
+
+
+def test_thoughts_are_no_part_of_a_rewrite() -> None:
+    """They are left out in paper mode, too."""
+    with serve(in_turn(says("<think>Which?</think>A cyst."))) as server:
+        assert list(_backend(server.url).chat("generative", [["A cyst."]])) == [{0: "A cyst."}]
+
+
+def test_a_report_that_is_always_late(tmp_path: Path) -> None:
+    """It is left to the rules after three tries, once the server has shown that it works."""
+
+    def answer(seen: Seen, _: int) -> Reply:
+        return Reply(wait_s=5.0) if "nodule is seen" in seen.question else says("[0]")
+
+    with serve(answer) as server:
+        rows = _filter(tmp_path, backend=_backend(server.url, timeout_s=0.2))
+        assert sum("nodule is seen" in one.question for one in server.seen) == 6
+
+    assert rows["sick"]["flags"][0] == ANSWERED_BY_RULES
+    assert rows["well"]["text_positive"] == "Lungs are clear."
+
+
+def test_a_server_that_is_always_late_ends_the_run() -> None:
+    """And the time that it has is told."""
+    with serve(in_turn(Reply(wait_s=5.0))) as server, pytest.raises(BackendError) as caught:
+        _backend(server.url, timeout_s=0.1).answer([["a"]])
+
+    assert "no answer in time" in str(caught.value)
+    assert "--timeout" in caught.value.mend
 
 
 @pytest.mark.parametrize("status", [400, 413, 500])
@@ -214,6 +334,21 @@ def test_a_server_that_takes_no_report_ends_the_run(reply: Reply, message: str) 
     """Else each would be left to the rules."""
     with serve(in_turn(reply)) as server, pytest.raises(BackendError, match=message):
         _backend(server.url).answer([["a"], ["b"]])
+
+
+@pytest.mark.parametrize("status", [400, 404, 405])
+def test_the_models_of_a_server_are_told(status: int) -> None:
+    """Where it does not know ours; what is no name of a model is not shown."""
+    names = ["google/medgemma-4b-it", KEY, "a b\nc", 5]
+    models = json.dumps({"data": [{"id": name} for name in names]}).encode()
+    with serve(in_turn(fails(status))) as server:
+        server.models = Reply(body=models)
+        with pytest.raises(BackendError) as caught:
+            _backend(server.url).answer([["a"]])
+
+    assert "it has" in caught.value.mend
+    assert "google/medgemma-4b-it" in caught.value.mend
+    assert not any(text in caught.value.mend for text in (KEY, "a b"))
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -293,7 +428,11 @@ def test_a_rewritten_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://host/v1", "host/v1", "http://", "http://me:secret@host/v1", "http://h/v1?key=s"]
+    "url",
+    [
+        *("ftp://host/v1", "host/v1", "http://", "http://me:secret@host/v1", "http://h/v1?key=s"),
+        *("http://[::1/v1", "http://h:port/v1", "http://h:99999/v1"),
+    ],
 )
 def test_addresses_that_are_refused(url: str) -> None:
     """No web address, or one with a secret, which is not shown."""
@@ -324,6 +463,64 @@ def test_options(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BackendError, match="holds spaces or signs") as caught:
         build_backend("openai", ModelOptions(model="m", base_url="http://h/v1"))
     assert KEY not in str(caught.value)
+
+
+def test_a_key_variable_that_is_not_set() -> None:
+    """It is told before anything is asked, and not shown, as it may be the key itself."""
+    with pytest.raises(BackendError, match="--key-variable is not set") as caught:
+        _backend("http://127.0.0.1/v1", key_variable=KEY)
+
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("HTTPS_PROXY", "http://me:secret@proxy:x"), ("SSL_CERT_FILE", "/no/such/file")],
+)
+def test_what_the_environment_has_wrong(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """A proxy or a file of certificates that cannot be used, without its password."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BackendError, match="environment names cannot be used") as caught:
+        _backend("https://example.org/v1")
+
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_certificate_that_is_not_trusted(tmp_path: Path) -> None:
+    """Told at once, with the variable that mends it."""
+    with serve(in_turn(says("[0]"))) as server:
+        server.use_tls(tmp_path)
+        with pytest.raises(BackendError, match="not trusted: self-signed") as caught:
+            _backend(server.url.replace("http:", "https:")).answer([["a"]])
+
+    assert "SSL_CERT_FILE" in caught.value.mend
+
+
+def test_an_interrupt_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer that is there is kept, and the one that is not is not waited for."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def answer(seen: Seen, number: int) -> Reply:
+        if number == 1:
+            answers = tmp_path / "reports.parquet.answers.jsonl"
+            while not answers.is_file():
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+            return Reply(wait_s=10.0)
+        return says("[0]")
+
+    try:
+        with serve(answer) as server:
+            with pytest.raises(KeyboardInterrupt):
+                _filter(tmp_path, backend=_backend(server.url, timeout_s=20.0))
+            assert server.open_now == 1
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    answers = (tmp_path / "reports.parquet.answers.jsonl").read_text()
+    assert len(answers.split("\n")) == 2
 
 
 def test_what_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

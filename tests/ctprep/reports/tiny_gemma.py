@@ -1,4 +1,4 @@
-"""A Gemma 3 of a few thousand random weights, with a tokenizer of bytes and a chat template."""
+"""A Gemma 3 and a Llama of a few thousand random weights, with a tokenizer of bytes."""
 
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from transformers import (
     Gemma3ForConditionalGeneration,
     Gemma3TextConfig,
     GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
     PreTrainedTokenizerFast,
 )
 
@@ -54,6 +56,9 @@ def write_tiny_gemma(folder: Path, *, sees: bool, context: int = 16384) -> Path:
         "num_key_value_heads": 1,
         "head_dim": 8,
         "max_position_embeddings": context,
+        # Far shorter than a prompt, so that both kinds of attention matter.
+        "layer_types": ["sliding_attention", "full_attention"],
+        "sliding_window": 64,
     }
     if sees:
         config = Gemma3Config(
@@ -77,6 +82,24 @@ def write_tiny_gemma(folder: Path, *, sees: bool, context: int = 16384) -> Path:
         pad_token_id=0,
     )
     model.save_pretrained(folder)
+    build_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def write_tiny_llama(folder: Path) -> Path:
+    """Write the folder of a Llama, which has no windows, with the same tokenizer."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(SPECIAL) + 256,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=16384,
+        bos_token_id=2,
+        eos_token_id=1,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
     build_tokenizer().save_pretrained(folder)
     return folder
 
