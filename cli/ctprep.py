@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from cli.audit import audit, audit_score
 from cli.errors import mendable
 from cli.items import show_items
 from cli.label import label_reports
@@ -225,6 +226,8 @@ def phantom(
 
 app.command()(filter_reports)
 app.command()(label_reports)
+app.command()(audit)
+app.command()(audit_score)
 app.command()(split)
 app.command()(inspect)
 app.command()(preview)
