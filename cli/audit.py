@@ -187,4 +187,4 @@ def _tell_share(share: "Share") -> str:
     if share.value is None or share.low is None or share.high is None:
         return "none"
     low, high = 100 * share.low, 100 * share.high
-    return f"{100 * share.value:.1f} % ({low:.1f} to {high:.1f})\n{share.hits:,} of {share.total:,}"
+    return f"{100 * share.value:.1f} %\n{low:.1f} to {high:.1f}\n{share.hits:,} of {share.total:,}"

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ctprep.store.columns import (
@@ -62,7 +62,7 @@ def read_judgements(paths: Sequence[Path]) -> list[JudgedReport]:
             for report in _read(path):
                 place = (report.judge, report.scan_id)
                 first = found.setdefault(place, report)
-                if replace(first, seconds=0, page="") != replace(report, seconds=0, page=""):
+                if (first.text_hash, first.verdicts) != (report.text_hash, report.verdicts):
                     raise TableError(
                         f"judge {report.judge!r} says two things of {report.scan_id!r}",
                         mend="give the later file alone; two judges need two names",

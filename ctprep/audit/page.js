@@ -67,16 +67,20 @@
   const words = { keep: "ought to be kept", drop: "ought to be dropped", unsure: "unsure" };
   const wrong = { keep: "wrongly dropped", drop: "wrongly kept", unsure: "unsure" };
 
-  function paint() {
-    const said = given(place);
-    articles.forEach((article, number) => article.classList.toggle("current", number === place));
-    articles[place].classList.toggle("judged", said.done);
-    for (const s of reports[place].sentences) {
+  function paintReport(number) {
+    const said = given(number);
+    articles[number].classList.toggle("judged", said.done);
+    for (const s of reports[number].sentences) {
       const mark = said.marks[s.number];
       s.row.classList.toggle("marked", mark !== undefined);
       s.row.querySelector(".verdict").textContent =
         mark === undefined ? "" : (s.decided === "split" ? words : wrong)[mark];
     }
+  }
+
+  function paint() {
+    articles.forEach((article, number) => article.classList.toggle("current", number === place));
+    paintReport(place);
     at("progress").textContent =
       `report ${place + 1}; ${Verdicts.progress(reports.length, all())}`;
   }
@@ -174,6 +178,7 @@
     store.judge = at("judge").value = name;
     since = document.hidden ? null : Date.now();
     keep();
+    articles.forEach((_, number) => paintReport(number));
     paint();
     tell("");
   }
@@ -220,6 +225,7 @@
   at("judge").value = store.judge;
   at("controls").hidden = false;
   document.body.classList.add("scripted");
+  articles.forEach((_, number) => paintReport(number));
   const first = reports.findIndex((_, number) => !given(number).done);
   go(Math.max(0, first));
 })();
