@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,32 @@ def test_nothing_to_draw(tmp_path: Path, only: str, tables: int, message: str) -
     with pytest.raises(TableError, match=message):
         _write(tmp_path, *[FIRST] * tables, only=only)
     assert not (tmp_path / "page.html").exists()
+
+
+def _luminance(color: str) -> float:
+    digits = "".join(digit * 2 for digit in color) if len(color) == 3 else color
+    channels = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["light", "dark", "print"])
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("ink", "paper"), ("pale", "paper"), ("ink", "bar"), ("pale", "bar"), ("ink", "keep"),
+        ("ink", "split"), ("keep-ink", "paper"), ("drop-ink", "paper"), ("drop-ink", "bar"),
+        ("mark", "paper"), ("mark", "bar"),
+    ],
+)  # fmt: skip
+def test_text_stands_out(number: int, pair: tuple[str, str]) -> None:
+    """Every color of text on every ground it stands on has a contrast of 4.5 (WCAG 2.2, 1.4.3)."""
+    css = files("ctprep.audit").joinpath("page.css").read_text(encoding="utf-8")
+    roots = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    colors = dict(re.findall("--([a-z-]+): #([0-9a-f]+);", "".join([roots[0], roots[number]])))
+    light, dark = sorted((_luminance(colors[name]) for name in pair), reverse=True)
+
+    assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
 def test_real_reports(tmp_path: Path, shared_data: Path) -> None:
