@@ -30,8 +30,20 @@ def audit(
     sample: Annotated[int, typer.Option(min=1, help="How many reports to draw.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Same reports and seed, same draw.")] = 0,
     only: Annotated[
-        Literal["all", "flagged", "disagreeing", "nothing-abnormal"],
-        typer.Option(help="Which reports to draw from."),
+        Literal[
+            "all",
+            "disagreeing",
+            "flagged",
+            "nothing-abnormal",
+            "answered-by-rules",
+            "rewritten",
+            "rewrite-refused",
+            "identifiers-removed",
+        ],
+        typer.Option(
+            help="Which reports to draw from: flagged is any flag but nothing-abnormal, the others "
+            "are flags."
+        ),
     ] = "all",
     language: Language = "english",
     as_json: Json = False,

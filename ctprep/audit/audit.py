@@ -1,6 +1,6 @@
 """From filtered tables to a page for a judge, and the agreement of the tables."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,21 +14,35 @@ from ctprep.reports.language import read_rules
 from ctprep.store.disk import write_atomically
 from ctprep.store.errors import TableError
 
-Only = Literal["all", "flagged", "disagreeing", "nothing-abnormal"]
+Only = Literal[
+    "all",
+    "disagreeing",
+    "flagged",
+    "nothing-abnormal",
+    "answered-by-rules",
+    "rewritten",
+    "rewrite-refused",
+    "identifiers-removed",
+]
 SAMPLE = 100
 
-_BELONGS: Mapping[Only, Callable[[Report], bool]] = {
-    "all": lambda report: True,
-    "flagged": lambda report: bool(report.flags - {NOTHING_ABNORMAL}),
-    "disagreeing": lambda report: bool(report.disagreements),
-    "nothing-abnormal": lambda report: NOTHING_ABNORMAL in report.flags,
-}
-_TOLD: Mapping[Only, str] = {
-    "all": "in every table",
-    "flagged": "in every table and flagged in one, other than nothing-abnormal",
-    "disagreeing": "in every table and not kept alike",
-    "nothing-abnormal": "in every table and without a kept sentence in one",
-}
+
+def belongs(report: Report, only: Only) -> bool:
+    """Tell whether a report is of those that are to be drawn from."""
+    if only == "disagreeing":
+        return bool(report.disagreements)
+    if only == "flagged":
+        return bool(report.flags - {NOTHING_ABNORMAL})
+    return only == "all" or only in report.flags
+
+
+def _tell(only: Only) -> str:
+    told = {
+        "all": "",
+        "disagreeing": " and not kept alike",
+        "flagged": f" and flagged in one, other than {NOTHING_ABNORMAL}",
+    }
+    return "in every table" + told.get(only, f" and flagged {only} in one")
 
 
 @dataclass(frozen=True)
@@ -64,17 +78,23 @@ def write_audit(
         language: word lists that the tables were made with, by name or a TOML file.
 
     Raises:
-        TableError: the tables do not fit each other or the word lists, or no report is left.
+        TableError: the tables do not fit each other or the word lists, no report is left, or the
+            page would not be called `.html`.
     """
+    if page.suffix.lower() not in (".html", ".htm"):
+        # Who forgets the page would have it written over the last table.
+        raise TableError(
+            f"the page {page.name!r} is not called .html", mend="name the page last: audit.html"
+        )
     rules = read_rules(language)
     sides = read_sides(tables)
     if only == "disagreeing" and len(sides) == 1:
         raise TableError("one table alone disagrees with none", mend="give two tables")
     reports = {report.scan_id: report for report in read_side_by_side(sides, rules)}
-    candidates = [scan_id for scan_id, report in reports.items() if _BELONGS[only](report)]
+    candidates = [scan_id for scan_id, report in reports.items() if belongs(report, only)]
     if not candidates:
         raise TableError(
-            f"no report is {_TOLD[only]}", mend="leave --only out", where=sides[0].name
+            f"no report is {_tell(only)}", mend="leave --only out", where=sides[0].name
         )
     drawn = draw_sample(candidates, sample, seed)
     agreements = measure_agreement(sides, list(reports.values()))
@@ -83,7 +103,7 @@ def write_audit(
         [reports[scan_id] for scan_id in drawn],
         agreements,
         rules,
-        how=f"{len(drawn):,} of {len(candidates):,} reports that are {_TOLD[only]}, drawn at "
+        how=f"{len(drawn):,} of {len(candidates):,} reports that are {_tell(only)}, drawn at "
         f"random with seed {seed}, in random order: the first ones are a fair sample, too.",
         only=only,
     )

@@ -87,6 +87,7 @@
 
   function select(number, { scroll = true } = {}) {
     const rows = reports[place].sentences;
+    if (!rows.length) return;
     chosen = Math.min(Math.max(0, number), rows.length - 1);
     rows.forEach((s, n) => { s.row.tabIndex = n === chosen ? 0 : -1; });
     rows[chosen].row.focus({ preventScroll: !scroll });
@@ -111,6 +112,7 @@
   function mark(verdict) {
     count();
     const s = reports[place].sentences[chosen];
+    if (!s) return;
     const said = given(place);
     const now = said.marks[s.number];
     const then = verdict

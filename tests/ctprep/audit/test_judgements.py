@@ -79,6 +79,17 @@ def test_a_report_with_a_row_missing(tmp_path: Path, lost: int) -> None:
         read_judgements([path])
 
 
+def test_rows_of_two_texts(tmp_path: Path) -> None:
+    """Are no report, though their numbers fit together."""
+    path = write_judgements(tmp_path / "j.csv", {"c": ["keep", "drop"]})
+    lines = path.read_text().splitlines(keepends=True)
+    lines[-1] = lines[-1].replace(hash_text("c"), hash_text("b"))
+    path.write_text("".join(lines))
+
+    with pytest.raises(TableError, match="'c' are no whole report"):
+        read_judgements([path])
+
+
 def test_nothing_judged(tmp_path: Path) -> None:
     """A file with its head alone says nothing."""
     with pytest.raises(TableError, match="no report was judged"):

@@ -145,7 +145,7 @@ def test_the_draw_is_told(tmp_path: Path) -> None:
     """How many of how many, of which, by which seed, and who filtered."""
     html, _ = _write(tmp_path, FIRST, SECOND, only="nothing-abnormal", seed=7)
 
-    assert "1 of 1 reports that are in every table and without a kept sentence in one" in html
+    assert "1 of 1 reports that are in every table and flagged nothing-abnormal in one" in html
     assert "seed 7" in html
     assert 'data-only="nothing-abnormal"' in html
     assert "hand, me, prompt or lists 0123456789ab" in html
@@ -177,6 +177,45 @@ def test_nothing_to_draw(tmp_path: Path, only: str, tables: int, message: str) -
     with pytest.raises(TableError, match=message):
         _write(tmp_path, *[FIRST] * tables, only=only)
     assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("only", "expected"),
+    [
+        ("all", {"a", "b", "c"}),
+        ("disagreeing", {"a"}),
+        ("flagged", {"b"}),
+        ("nothing-abnormal", {"c"}),
+        ("answered-by-rules", {"b"}),
+    ],
+)
+def test_which_reports_are_drawn_from(tmp_path: Path, only: str, expected: set[str]) -> None:
+    """All, those of one flag or of any that tells more, or where tables part."""
+    tables = [tmp_path / "1.parquet", tmp_path / "2.parquet"]
+    for number, path in enumerate(tables):
+        rows = [
+            make_row("a", TEXTS["a"], [1, 3] if number else [1]),
+            make_row("b", TEXTS["b"], [0], flags=("answered-by-rules",)),
+            make_row("c", TEXTS["c"], []),
+        ]
+        write_reports(path, rows)
+    write_audit(tables, tmp_path / "page.html", only=only)  # type: ignore[arg-type]
+    elements = Elements()
+    elements.feed((tmp_path / "page.html").read_text(encoding="utf-8"))
+
+    assert {a["data-scan"] for a in elements.of("report")} == expected
+
+
+def test_a_forgotten_page_overwrites_no_table(tmp_path: Path) -> None:
+    """The last argument is the page, so a table there is refused and stays."""
+    one = write_table(tmp_path / "1.parquet", FIRST)
+    two = write_table(tmp_path / "2.parquet", SECOND)
+    before = two.read_bytes()
+
+    with pytest.raises(TableError, match=r"'2\.parquet' is not called \.html") as caught:
+        write_audit([one], two)
+    assert "name the page last" in caught.value.mend
+    assert two.read_bytes() == before
 
 
 def _luminance(color: str) -> float:
