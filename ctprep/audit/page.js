@@ -135,6 +135,7 @@
     }
     said.done = true;
     keep();
+    paintReport(place);
     const order = [...reports.keys()];
     const rest = [...order.slice(place + 1), ...order.slice(0, place)];
     const open = rest.find((n) => isShown(n) && !given(n).done);

@@ -1,46 +1,13 @@
 """The script that keeps verdicts and writes the judge's file, run by node where there is one."""
 
 import json
-import shutil
-import subprocess
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from ctprep.audit.judgements import read_judgements
 from ctprep.audit.score import score_tables
+from tests.ctprep.audit.node import evaluate
 from tests.ctprep.audit.tables import FIRST, write_table
 from tests.ctprep.audit.verdicts_files import PAGE, hash_text
-
-REPORTS = [
-    {
-        "scanId": "b",
-        "text": hash_text("b"),
-        "sentences": [
-            {"number": "0", "decided": "split"},
-            {"number": "1", "decided": "drop"},
-            {"number": "2", "decided": "keep"},
-        ],
-    },
-    {
-        "scanId": "c",
-        "text": hash_text("c"),
-        "sentences": [{"number": "0", "decided": "keep"}, {"number": "1", "decided": "drop"}],
-    },
-]
-
-
-def _run(expression: str) -> Any:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not here")
-    source = files("ctprep.audit").joinpath("verdicts.js").read_text(encoding="utf-8")
-    program = f"{source}\nconst reports = {json.dumps(REPORTS)};\n"
-    program += f"process.stdout.write(JSON.stringify({expression}));"
-    done = subprocess.run([node, "-e", program], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
 
 
 def test_clicks_and_keys() -> None:
@@ -48,7 +15,7 @@ def test_clicks_and_keys() -> None:
 
     A key says one thing, and takes it back; what was decided anyway needs no mark.
     """
-    told = _run(
+    told = evaluate(
         '[[["keep"], ["keep", "drop"], ["drop"], ["split"], ["split", "keep"], ["split", "drop"],'
         ' ["drop", "unsure"]].map((a) => Verdicts.next(...a) ?? ""),'
         ' [["keep", undefined, "drop"], ["keep", "drop", "drop"], ["keep", "drop", "keep"],'
@@ -62,14 +29,16 @@ def test_clicks_and_keys() -> None:
 
 def test_disagreements_are_to_be_settled() -> None:
     """A verdict or "unsure" settles one."""
-    told = _run("[{}, {0: 'drop'}, {0: 'unsure'}].map((m) => Verdicts.unsettled(reports[0], m))")
+    told = evaluate(
+        "[{}, {0: 'drop'}, {0: 'unsure'}].map((m) => Verdicts.unsettled(REPORTS[0], m))"
+    )
 
     assert told == [["0"], [], []]
 
 
 def test_time_and_progress() -> None:
     """A long pause counts as a minute, a clock set back as nothing."""
-    told = _run(
+    told = evaluate(
         "[Verdicts.spent(1000, 7200), Verdicts.spent(0, 3600000), Verdicts.spent(5000, 0),"
         " Verdicts.progress(100, {a: {done: true, seconds: 5}, b: {done: true, seconds: 7.4},"
         " c: {done: false, seconds: 90}}), Verdicts.progress(3, {})]"
@@ -80,7 +49,7 @@ def test_time_and_progress() -> None:
 
 def test_initials() -> None:
     """Hold nothing that a table or a file name could trip over."""
-    assert _run("Verdicts.tidyInitials('=A,\"B\\n/../é_1')") == "AB.._1"
+    assert evaluate("Verdicts.tidyInitials('=A,\"B\\n/../é_1')") == "AB.._1"
 
 
 def test_the_saved_file_is_read_back_and_scored(tmp_path: Path) -> None:
@@ -90,7 +59,7 @@ def test_the_saved_file_is_read_back_and_scored(tmp_path: Path) -> None:
         "c": {"done": True, "seconds": 2, "marks": {}},
         "other": {"done": True, "seconds": 1, "marks": {}},
     }
-    csv = _run(f'Verdicts.toCsv("{PAGE}", "all", "AB", reports, {json.dumps(given)})')
+    csv = evaluate(f'Verdicts.toCsv("{PAGE}", "all", "AB", REPORTS, {json.dumps(given)})')
     path = tmp_path / "j.csv"
     path.write_text(csv)
 
@@ -108,6 +77,6 @@ def test_reports_that_were_not_finished_are_not_saved() -> None:
     """Marks without a last word on the report are not its judgement."""
     given = {"c": {"done": False, "seconds": 2, "marks": {"0": "drop"}}}
 
-    csv = _run(f'Verdicts.toCsv("{PAGE}", "all", "AB", reports, {json.dumps(given)})')
+    csv = evaluate(f'Verdicts.toCsv("{PAGE}", "all", "AB", REPORTS, {json.dumps(given)})')
 
     assert csv.count("\n") == 1
