@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from cli.audit import audit, audit_score
 from cli.errors import mendable
 from cli.exchange import describe, export_monai
 from cli.items import show_items
@@ -226,6 +227,8 @@ def phantom(
 
 app.command()(filter_reports)
 app.command()(label_reports)
+app.command()(audit)
+app.command()(audit_score)
 app.command()(split)
 app.command()(inspect)
 app.command()(preview)

@@ -16,8 +16,7 @@ from ctprep.reports.language import Rules, read_rules
 from ctprep.reports.prompt import Mode
 from ctprep.reports.rewrite import Rewrite
 from ctprep.reports.rules import judge
-from ctprep.reports.sections import READ_SECTIONS, find_sections
-from ctprep.reports.sentences import split_sentences
+from ctprep.reports.sections import number_sentences
 from ctprep.store.errors import TableError
 from ctprep.store.tables import (
     RawReport,
@@ -240,11 +239,7 @@ def read_sentences(text: str, rules: Rules | None = None) -> list[tuple[str, boo
         Each sentence, and whether it stands in a section that speaks of the scan; their
         positions are what `kept_sentences` counts.
     """
-    return [
-        (sentence.text, section.name in READ_SECTIONS)
-        for section in find_sections(text, rules)
-        for sentence in split_sentences(text[section.start : section.stop], rules)
-    ]
+    return [(sentence.text, sentence.is_read) for sentence in number_sentences(text, rules)]
 
 
 def _to_row(
@@ -286,7 +281,7 @@ def _with_rewrite(
     kept = sorted({read[source] for source in rewrite.sources})
     return row.model_copy(
         update={
-            "text_positive": _join(rewrite.sentences) or normal_sentence,
+            "text_positive": join_sentences(rewrite.sentences) or normal_sentence,
             "text_negative": _join_numbered(numbered, _find_absent(numbered, kept, rules)),
             "kept_sentences": tuple(kept),
             "flags": (REWRITTEN,) if kept else (NOTHING_ABNORMAL, REWRITTEN),
@@ -309,14 +304,15 @@ def _find_absent(
 
 
 def _join_numbered(numbered: Sequence[tuple[str, bool]], numbers: Sequence[int]) -> str:
-    return _join([numbered[number][0] for number in numbers])
+    return join_sentences([numbered[number][0] for number in numbers])
 
 
 def _log_progress(done: int, total: int, seconds: float) -> None:
     logger.info("%d of %d reports, %.1f a second", done, total, done / max(seconds, 1e-9))
 
 
-def _join(sentences: Sequence[str]) -> str:
+def join_sentences(sentences: Sequence[str]) -> str:
+    """Join sentences to a text, each with the full stop that keeps it apart."""
     # Headlines and dictated lines lack the full stop that keeps them apart once joined.
     bodies = (sentence.rstrip(" .,;:") for sentence in sentences)
     return " ".join(body if body.endswith(("?", "!")) else f"{body}." for body in bodies)

@@ -53,6 +53,36 @@ def find_sections(text: str, rules: Rules | None = None) -> list[Section]:
     return [section for section in certain if text[section.start : section.stop].strip()]
 
 
+@dataclass(frozen=True)
+class NumberedSentence:
+    """A sentence and the section it stands in; `kept_sentences` counts these from 0."""
+
+    text: str
+    section: SectionName
+
+    @property
+    def is_read(self) -> bool:
+        """Whether its section speaks of the scan."""
+        return self.section in READ_SECTIONS
+
+
+def number_sentences(text: str, rules: Rules | None = None) -> list[NumberedSentence]:
+    """Number the sentences of a report.
+
+    Args:
+        text: `text_full` of a report.
+        rules: word lists of its language; English where left out.
+
+    Returns:
+        All sentences, of all sections, in order; their positions are what `kept_sentences` counts.
+    """
+    return [
+        NumberedSentence(sentence.text, section.name)
+        for section in find_sections(text, rules)
+        for sentence in split_sentences(text[section.start : section.stop], rules)
+    ]
+
+
 def _cut(text: str, section: Section, rules: Rules) -> list[Section]:
     if section.name in READ_SECTIONS:
         return [section]

@@ -31,6 +31,8 @@ print(",".join(name for name in {heavy!r} if name in sys.modules))
         ("ctprep", ["export-monai", "--help"], "--folds"),
         ("ctprep", ["describe", "--help"], "--about"),
         ("ctprep", ["filter-reports", "--help"], "--base-url"),
+        ("ctprep", ["audit", "--help"], "--sample"),
+        ("ctprep", ["audit-score", "--help"], "--other"),
         ("ctprep", ["--version"], "ct-lite"),
         ("ctlite", ["--help"], "train"),
         ("ctlite", ["train", "--help"], "--set"),

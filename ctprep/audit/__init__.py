@@ -1,0 +1,1 @@
+"""How a radiologist judges filtered reports, and how far two filters agree."""
