@@ -76,6 +76,7 @@ DROPPED_BY = {
         "Lymph nodes: No enlarged nodes.",
         "The lungs are clear 3",
         "The gastric bubble is regular.",
+        "Large mediastinal vessels are patent.",
         "The bone marrow is intact.",
     ],
     "verdict": ["The xyzzy is unremarkable."],
