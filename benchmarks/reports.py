@@ -15,15 +15,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from report_labels import (
-    HALVES,
-    count_labels,
-    f1,
-    half_of,
-    is_present,
-    label_lines,
-    read_rows,
-)
+from report_labels import HALVES, count_labels, f1, half_of, is_present, label_lines, read_rows
 from report_peers import (
     PACKAGES,
     PEER_NOTE,
