@@ -41,7 +41,7 @@ TARGET = re.compile(
     r"(?:catheter|stent|suture|pacemaker|prosthe|tube|clip|implant|cannula|metal|wire|screw|bypass"
     r"|material|battery|electrode|calcif|plaq|ather|cardiomegal|enlarg|dilat|increas|larg|wider"
     r"|promin|hypertroph|effus|fluid|hydro|hemo|empyem|herni|lymph|emphysem|bull|bleb|cyst|atelect"
-    r"|fibroatelect|collaps|nodul|micronodul|mass|lesion|ground|frosted|opaci|consolid|infiltr"
+    r"|fibroatelect|collapse|nodul|micronodul|mass|lesion|ground|frosted|opaci|consolid|infiltr"
     r"|densit|sequel|fibro|scar|reticul|pleuroparench|band|mosaic|trapping|paving|replacement|thick|cuff|pneumon"
     r"|bronchiect|expan)\w*|ports?|laps?|icd|filter"
 )
