@@ -2,7 +2,8 @@
 
 A sentence is dropped only when all of it is explained: each word outside the scope of a negation
 is in a list of neutral words, and something says "normal" or negates a finding. An unknown word
-keeps its sentence. The word lists are data, `english.toml`.
+keeps its sentence, unless it only names what is called normal. The word lists are data,
+`english.toml`.
 """
 
 import json
