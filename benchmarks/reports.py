@@ -346,7 +346,7 @@ NOTES = (
     "looking at both sets; every change since then, and all words for labels, looked at the "
     "tuned halves alone, and version 3 at sentences written for it "
     "(tests/ctprep/reports/sentences_*.txt). While it was made, the figures of the held-out halves "
-    "were looked at four times, their sentences never.",
+    "were looked at five times, their sentences never.",
     "Open-i: the sentences of the held-out report files as they occur are what reports would "
     "meet with. Stock phrases are in both halves; the sentences that no tuned file has are the "
     "hardest, and many of them are of files that are known by name only.",

@@ -53,6 +53,8 @@ class Rules:
     """Words before the last of a list that a negation covers."""
     verb: frozenset[str]
     presence: frozenset[str]
+    place: frozenset[str]
+    """Words that say where a finding is."""
     normal: frozenset[str]
     required: frozenset[str]
     ambiguous: frozenset[str]
@@ -166,6 +168,7 @@ def _compile(name: str, data: bytes, lists: dict[str, Any]) -> Rules:
         list_end=either(lists["list_end"], whole_words=True),
         verb=frozenset(lists["verb"]),
         presence=frozenset(lists["presence"]),
+        place=frozenset(lists["place"]),
         normal=frozenset(lists["normal"]),
         required=frozenset(lists["required"]),
         ambiguous=frozenset(lists["ambiguous"]),

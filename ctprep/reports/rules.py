@@ -210,8 +210,23 @@ def find_negation(pieces: list[str], rules: Rules) -> tuple[str, str]:
             if word.group() in rules.presence
         ]
         begin = seen[-1] if seen else 0
+        begin += _length_of_stray(clause[begin : after.start()], rules)
         return clause[begin : after.start()] or " ", clause[:begin] + clause[after.end() :]
     return "", clause
+
+
+def _length_of_stray(told: str, rules: Rules) -> int:
+    """Measure what a cue behind does not deny: "emphysema in both lungs, effusion is not seen"."""
+    head, comma, last = told.rpartition(" , ")
+    words = set(_WORD.findall(head))
+    is_placed = not words.isdisjoint(rules.place) and not words <= rules.neutral
+    if (
+        not is_placed
+        or rules.list_end.search(told)
+        or rules.neutral.issuperset(_WORD.findall(last))
+    ):
+        return 0
+    return len(head) + len(comma)
 
 
 class RulesBackend:
