@@ -27,6 +27,10 @@ NORMAL = [
     "The heart remains normal in size.",
     "Cardiac silhouette is normal in size and contour, and stable.",
     "Heart size is unchanged from prior study.",
+    "Heart size is at the upper limit of normal.",
+    "Normal in size and attenuation.",
+    "The xyzzy is normal in size.",
+    "Xyzzy: Unremarkable.",
 ]
 ABSENT = [
     "No pericardial or pleural thickening.",
@@ -46,12 +50,15 @@ ABSENT = [
     "Stable chest without acute abnormality.",
     "The heart is not significantly enlarged.",
     "No nodule, mass, infiltration was observed in either lung.",
+    "No effusion no pneumothorax.",
+    "No effusion or no pneumothorax.",
+    "No effusion/pneumothorax.",
+    "In the left lung no nodule, in the right lung no mass.",
 ]
 ABNORMAL = [
     "A 4 mm nodule in the right upper lobe.",
     "Emphysema.",
     "The left atrium is larger than normal.",
-    "Heart size is at the upper limit of normal.",
     "The left adrenal gland was not observed (operated).",
     "The pancreas was not observed.",
     "No significant change in the nodule.",
@@ -73,6 +80,9 @@ ABNORMAL = [
     "A nodule without calcification.",
     "Effusion was seen, pneumothorax was not seen.",
     "The right lung is xyzzy.",
+    "The xyzzitis is unremarkable.",
+    "The nodule is unremarkable.",
+    "Xyzzy, heart is normal.",
     "Stable.",
     "The findings are stable.",
     "The nodule is unchanged from prior study.",
@@ -121,6 +131,27 @@ def test_anything_else_stays(sentence: str) -> None:
     assert not judge(sentence, RULES).is_normal
 
 
+def _written(name: str) -> list[str]:
+    lines = Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_normal_sentences_of_many_styles_go() -> None:
+    """Telegraphic, template, American and European style, from head to pelvis."""
+    sentences = _written("sentences_normal.txt")
+
+    assert len(sentences) > 400
+    assert [text for text in sentences if not judge(text, RULES).is_normal] == []
+
+
+def test_findings_of_many_styles_stay() -> None:
+    """Also stable, gone, doubted or missing, behind denials that deny something else."""
+    sentences = _written("sentences_abnormal.txt")
+
+    assert len(sentences) > 400
+    assert [text for text in sentences if judge(text, RULES).is_normal] == []
+
+
 @pytest.mark.parametrize("sentence", ROUTINE)
 def test_routine_remarks_go(sentence: str) -> None:
     """Framing and technical limits say nothing about the patient."""
@@ -160,4 +191,4 @@ def test_real_sentences_that_people_called_sick(shared_data: Path) -> None:
         return sum(verdicts) / len(verdicts)
 
     assert dropped("s") < 0.01
-    assert dropped("h") > 0.7
+    assert dropped("h") > 0.85

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import pytest
 
-from ctprep.reports.language import either, read_rules
+from ctprep.reports.language import either, read_rules, told_none
 from ctprep.reports.rules import judge
 
 RULES = read_rules()
@@ -21,16 +21,30 @@ KEPT_BY = {
         "No lesion is seen at the lobectomy site.",
         "No lesion is seen in the resected lung.",
         "No change is seen in the lungs.",
+        "No difference is seen in the lungs.",
         "No previous lesion is seen.",
         "No mass is any longer seen.",
         "No lesion is seen that is not benign.",
+        "No mass can be excluded.",
+        "No lesion is seen until it is ruled out.",
         "No suspected lesion is seen.",
         "No lesion is seen other than a cyst.",
-        "Heart size is upper normal.",
-        "Heart size is at the limit of normal.",
         "Heart size is near normal.",
         "The aorta is over normal.",
         "No loss of volume is seen.",
+        "No lesion in a nodular liver.",
+        "No lesion save for a cyst.",
+        "Pelvic kidney is patent.",
+        "No nodule larger than 4 mm.",
+        "No more than mild emphysema.",
+        "No or minimal effusion.",
+        "No worsening.",
+        "No increase in size is seen.",
+        "No significant increase.",
+        "No endoleak.",
+        "No lesion is seen at the colostomy.",
+        "No calcification in the nodule.",
+        "Homogeneous density in the right lower zone.",
     ],
     "negation_end": [
         "No effusion is seen due to empyema.",
@@ -45,14 +59,50 @@ KEPT_BY = {
         "No effusion is seen only a cyst.",
         "No effusion is seen accompanied by empyema.",
         "No effusion there is empyema.",
+        "No effusion is seen despite empyema.",
+        "No effusion in the setting of empyema.",
+        "No effusion superimposed on empyema.",
+        "No effusion on a background of empyema.",
+        "No effusion overlying empyema.",
+        "No effusion associated with empyema.",
         "No cardiomegaly with small bilateral effusions.",
     ],
 }
 DROPPED_BY = {
+    "neutral_phrase": [
+        "L4-L5 is normal.",
+        "The small bowel is patent.",
+        "The bowel gas pattern is regular.",
+        "Lymph node stations are clear.",
+        "Lymph nodes: No enlarged nodes.",
+        "The lungs are clear 3",
+        "The fatty planes are clear.",
+        "The gastric bubble is regular.",
+        "Large mediastinal vessels are patent.",
+        "The bone marrow is intact.",
+    ],
+    "verdict": ["The xyzzy is unremarkable."],
+    "told_none": ["Emphysema in the lung: none seen."],
     "normal_phrase": [
         "The heart remains normal.",
         "The lungs are well expanded.",
-        "Nondilated bowel loops.",
+        "Nonobstructive bowel loops.",
+        "Heart size is top normal.",
+        "The liver enhances homogeneously.",
+        "Adequate opacification of the arteries.",
+        "The trachea is central.",
+        "The costophrenic sinuses are free.",
+        "Lymph nodes are unremarkable by size.",
+        "Nothing of note.",
+        "The heart borders are well defined.",
+        "Lung markings extend to the periphery.",
+        "The kidneys excrete promptly.",
+        "Opacification is adequate.",
+        "The lungs are transparent.",
+        "The stomach is left-sided.",
+        "There are five nonrib-bearing lumbar vertebrae.",
+        "Three-vessel arch.",
+        "The pericardium is thin.",
     ],
     "steady_phrase": ["Heart size is unchanged from prior study."],
     "routine": [
@@ -63,7 +113,16 @@ DROPPED_BY = {
         "No contrast material was given.",
         "Unenhanced CT of the chest.",
         "The lungs are normal, respiratory artifacts.",
+        "Slightly limited examination.",
+        "The patient is rotated to the left.",
+        "The examination consists of frontal and lateral views.",
+        "Examination limited by body habitus.",
+        "Please correlate clinically.",
         "Clinical evaluation is recommended.",
+        "Thin axial images from apex to base were reconstructed.",
+        "The study is adequate for the evaluation of pulmonary embolism.",
+        "Other: None.",
+        "Dose reduction techniques.",
         "Two views of the chest were obtained.",
         "Clinical and laboratory correlation will be appropriate.",
     ],
@@ -78,10 +137,23 @@ DROPPED_BY = {
         "The lungs are clear of masses.",
         "Absence of effusion.",
         "Negative for effusion.",
+        "Negative acute disease.",
         "Absent effusion.",
+        "Lack of effusion.",
+        "Lungs w/o effusion.",
+        "The lungs are devoid of masses.",
+        "Nothing abnormal.",
+        "The lungs do not show masses.",
+        "The study failed to reveal masses.",
         "The heart is not enlarged.",
+        "There does not appear to be an effusion.",
     ],
-    "negation_after": ["Effusion was not seen.", "Effusion is absent."],
+    "negation_after": [
+        "Masses cannot be identified.",
+        "Effusion was not seen.",
+        "Effusion is absent.",
+        "Embolism is excluded.",
+    ],
 }
 CASES = [
     (name, number, sentence, is_dropped)
@@ -101,7 +173,8 @@ def test_every_entry_has_its_sentence() -> None:
 def test_an_entry_decides(name: str, number: int, sentence: str, is_dropped: bool) -> None:
     """With it the sentence goes or stays as it should, without it the other way."""
     others = [entry for place, entry in enumerate(LISTS[name]) if place != number]
-    pattern = either(others, whole_words=name in WHOLE_WORDS)
+    is_answer = name == "told_none"
+    pattern = told_none(others) if is_answer else either(others, whole_words=name in WHOLE_WORDS)
 
     assert judge(sentence, RULES).is_normal == is_dropped
     assert judge(sentence, dataclasses.replace(RULES, **{name: pattern})).is_normal != is_dropped
