@@ -32,14 +32,17 @@ _TIME = (
     r"(?:Z|[+-]\d{2}:?\d{2}| ?[AaPp]\.?[Mm]\b\.?| ?h(?:rs?|ours)?\b)?(?!\w))?"
 )
 _NO_MEASURE = r"(?![\w/-]|[.,]\d|\s*(?:x|mm|cm|m|ml|cc|hu|HU|MM|CM|X|%)(?!\w))"
+# "DOB03/12/1954": a whole date may stick to a word.
+_STOP = r"(?![\d/-]|[.,]\d)"
+_GLUED = r"(?<![\d/-])(?<!\d[.,])"
 _END = _TIME + _NO_MEASURE
 _FREE = r"(?<![\w/-])(?<!\d[.,])"
 _NUMERIC = re.compile(
     "|".join(
         [
-            rf"{_FREE}{_YEAR}(?P<a>[-./]){_MONTH_NUMBER}(?P=a){_DAY}{_TIME}(?![\w/-])",
-            rf"{_FREE}{_DAY}[ ]?(?P<b>[-./ ])[ ]?{_MONTH_NUMBER}[ ]?(?P=b)[ ]?{_YEAR}{_END}",
-            rf"{_FREE}{_MONTH_NUMBER}[ ]?(?P<c>[-./])[ ]?{_DAY}[ ]?(?P=c)[ ]?{_YEAR}{_END}",
+            rf"{_GLUED}{_YEAR}(?P<a>[-./]){_MONTH_NUMBER}(?P=a){_DAY}{_TIME}{_STOP}",
+            rf"{_GLUED}{_DAY} ?(?P<b>[-./ ]) ?{_MONTH_NUMBER} ?(?P=b) ?{_YEAR}{_TIME}{_STOP}",
+            rf"{_GLUED}{_MONTH_NUMBER} ?(?P<c>[-./]) ?{_DAY} ?(?P=c) ?{_YEAR}{_TIME}{_STOP}",
             rf"{_FREE}{_MONTH_NUMBER}[/.-]{_YEAR}{_NO_MEASURE}",
             rf"{_FREE}{_YEAR}[/-](?:0[1-9]|1[0-2]){_NO_MEASURE}",
             rf"(?<![\w.,/-]){_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"

@@ -43,7 +43,7 @@ _NO_INITIAL = re.compile(
     r"(?:type|vitamin|hepatitis|stage|grade|group|class|influenza|child|pugh|segment|panel|figure"
     r"|image|part|zone|level|factor|virus|lobe|station)\s+$"
 )
-_SLASHED = re.compile(r"(?m)(?:^|(?<=[.:;] ))([A-Z]{2,3}[/:][A-Za-z]{2,3})$")
+_SLASHED = re.compile(r"(?m)(?:^|(?<=[.:;] ))([A-Z]{2,3}[/:][A-Za-z]{2,3})(?=[ \t]*$)")
 _LINE = re.compile(rf"(?=[^\W\d_a-z])(?:{NAME_WORD}|,(?= )|(?<=\w)\.|[ \t]+){{2,16}}+")
 _MAX_LINE = 60
 _SMALL_WORD = r"[ \t]{1,9}(?P<%s>[^\W\d_][\w'\u2019-]{2,30})"

@@ -12,6 +12,8 @@ Span = tuple[int, int]
 """Where something begins and ends in a text."""
 
 _LETTERS = re.compile(r"[^\W\d_]+")
+# As word processors and web pages write them.
+_BLANKS = str.maketrans(dict.fromkeys("\u00a0\u2002\u2003\u2007\u2009\u200a\u202f\v\f", " "))
 _DIGITS = re.compile(r"[0-9]+")
 
 
@@ -20,6 +22,7 @@ class Text:
     """A report and what is read of it once."""
 
     text: str
+    """With plain blanks and line breaks, each at its place."""
     lower: str
     """In small letters, each at its place."""
     words: frozenset[str]
@@ -46,6 +49,7 @@ class Text:
 
 def read_text(text: str) -> Text:
     """Read a report."""
+    text = text.replace("\r\n", " \n").replace("\r", "\n").translate(_BLANKS)
     # The only letter that becomes two in small.
     lower = text.replace("İ", "i").lower()
     return Text(

@@ -152,6 +152,13 @@ def test_accents_behind_their_letters() -> None:
     assert scrub("İİİİ Dr. İnönü was told on 12.03.2019").text.endswith("XXXX was told on XXXX")
 
 
+def test_blanks_and_line_breaks_of_other_systems() -> None:
+    """Blanks that do not break, and line breaks of Windows, stay as they are."""
+    assert scrub("Signed by:\u00a0John\u00a0Smith").text == "Signed by:\u00a0XXXX"
+    assert scrub("on\u202f12.\u00a003.\u00a02019").text == "on\u202fXXXX"
+    assert scrub("No effusion.\r\nJS/mk\r\n").text == "No effusion.\r\nXXXX\r\n"
+
+
 @pytest.mark.parametrize("finding", FINDINGS)
 def test_marks_change_no_decision(finding: str) -> None:
     """A sentence with a mark is judged as without it, so none is dropped for what it lost."""
