@@ -77,6 +77,7 @@ _FOREIGN = re.compile(
 _MONTH_WORDS = frozenset(
     re.findall(r"\w+", re.sub("[()?:]", " ", _MONTHS + "|" + _FOREIGN_MONTHS))
 ) | {"may", "sep", "sept"}
+_WORDS = re.compile(r"[a-z]+")
 _DAY_MONTH = re.compile(
     rf"{_FREE}(?:{_DAY}\.(?:0[1-9]|1[0-2])\.(?!\d)|{_DAY}/{_MONTH_NUMBER}(?!\d)|{_MONTH_NUMBER}/{_DAY}(?!\d))"
     rf"{_TIME}{_NO_MEASURE}"
@@ -126,7 +127,10 @@ def find_dates(text: Text) -> Iterator[Span]:
             date = pattern.match(text.text, start)
             if date is None:
                 continue
-            if pattern is _SHORT and is_counted(text, start, counted):
+            if pattern is _SHORT and (
+                is_counted(text, start, counted)
+                or not counted.isdisjoint(_WORDS.findall(text.lower, date.end(), date.end() + 16))
+            ):
                 continue
             if pattern is _DAY_MONTH and not dated.search(text.before(start)):
                 continue
