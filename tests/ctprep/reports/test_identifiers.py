@@ -3,17 +3,19 @@
 import csv
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ctprep.reports.filter import read_sentences
+from ctprep.reports.filter import filter_reports, read_sentences
 from ctprep.reports.identifiers import PLACEHOLDER, scrub
 from ctprep.reports.label_rules import label_sentences, read_label_rules
 from ctprep.reports.language import Rules, read_rules
 from ctprep.reports.rules import judge
+from ctprep.store.tables import read_reports
 
 LINES = Path(__file__).parent / "identifier_lines"
 _PLANTED = re.compile(r"\{(\w+)\|([^}]*)\}")
@@ -170,6 +172,54 @@ def test_marks_change_no_decision(finding: str) -> None:
     for mark in MARKS:
         assert PLACEHOLDER in scrub(finding + mark).text
         assert not judge(scrub(finding + mark).text, rules).is_normal or expected
+
+
+class Recorder:
+    """A chat model that remembers what it is asked, and never answers rightly."""
+
+    name, model, prompt_hash, chunk = "recorder", "m", "p", 8
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def answer(self, reports: Sequence[Sequence[str]]) -> list[str]:
+        """Answer with all."""
+        return self.chat("extractive", reports)
+
+    def chat(
+        self, mode: str, reports: Sequence[Sequence[str]], wrong: Sequence[str] | None = None
+    ) -> list[str]:
+        """Answer with the last sentence: a rewrite, and no list of numbers."""
+        self.asked += [sentence for report in reports for sentence in report]
+        self.asked += wrong or []
+        return [report[-1] if mode == "generative" else "?" for report in reports]
+
+
+def test_nothing_leaves_before_it_is_scrubbed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Questions, caches, table, log and items of both modes hold no planted identifier."""
+    lines = [line for line in PLANTED if not _PLANTED.search(line)[2].isdigit()][::6]
+    table = tmp_path / "reports.csv"
+    with table.open("w", encoding="utf-8", newline="") as file:
+        rows = [[f"r{number}", _PLANTED.sub(r"\2", line)] for number, line in enumerate(lines)]
+        csv.writer(file).writerows([["scan_id", "report_text"], *rows, ["none", "-"]])
+    caplog.set_level("DEBUG")
+    seen = []
+    for mode in ("extractive", "generative"):
+        recorder = Recorder()
+        out = tmp_path / mode / "out.parquet"
+        out.parent.mkdir()
+        items = list(filter_reports(table, out, backend=recorder, mode=mode))
+        texts = read_reports(out).to_pylist()
+        files = [path.read_text("utf-8") for path in out.parent.glob("*.jsonl")]
+        seen += [*recorder.asked, *files, repr(items), *map(repr, texts)]
+        assert {item.status for item in items} == {"filtered", "refused"}
+    told = "\n".join([*seen, caplog.text])
+
+    for line in lines:
+        for _, planted in _PLANTED.findall(line):
+            assert len(planted) < 4 or planted not in told
 
 
 def _read_texts(shared_data: Path) -> list[str]:
