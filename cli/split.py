@@ -36,6 +36,17 @@ def split(
         str | None,
         typer.Option(help="Regular expression; the test side is the scans whose ids it matches."),
     ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Patients and studies by the names of this data set: ct_rate, rad_chestct, or a "
+            "TOML file. [default: patients as the store has them]"
+        ),
+    ] = None,
+    patients: Annotated[
+        Path | None,
+        typer.Option(help="CSV that tells them: scan_id, patient_id and, if known, study_id."),
+    ] = None,
     paper: Annotated[
         Literal["ct_rate", "nidch"] | None,
         typer.Option(help="As many patients as the CT-Lite paper has."),
@@ -55,6 +66,8 @@ def split(
         )
     if test_ids is not None and test is not None:
         raise typer.BadParameter("--test-ids gives the test side: leave out --test")
+    if dataset is not None and patients is not None:
+        raise typer.BadParameter("--dataset and --patients both tell the patients: leave out one")
     from ctprep.split.corpus import paper_sizes, split_corpus, write_split
     from ctprep.split.draw import Sizes
     from ctprep.store.tables import read_labels
@@ -72,6 +85,8 @@ def split(
             labels=None if labels is None else read_labels(labels),
             reports=reports,
             test_pattern=test_ids,
+            dataset=dataset,
+            patients=patients,
         )
         is_new = not dry_run and write_split(out, made)
         _show(made, as_json=as_json)

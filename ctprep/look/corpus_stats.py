@@ -11,7 +11,7 @@ from jaxtyping import Int64
 
 from ctprep.look.preview import spread
 from ctprep.store.attributes import Kind
-from ctprep.store.errors import StoreError, located
+from ctprep.store.errors import StoreError
 from ctprep.store.place import Where
 from ctprep.store.store import VolumeStore
 from ctprep.store.tables import SPLITS, LabelTable, ScanRow, read_labels, read_scans
@@ -133,8 +133,7 @@ def measure_corpus(
         TableError: a table breaks its schema.
     """
     opened = VolumeStore.open(store)
-    with located(opened.name):
-        catalog = _current_catalog(opened)
+    catalog = opened.current_catalog()
     scan_ids: list[str] = catalog.column("scan_id").to_pylist()
     rows = read_scans(scans) if scans is not None else None
     split_of = _split_of(scan_ids, rows)
@@ -150,16 +149,6 @@ def measure_corpus(
         absent=len(labeled - set(scan_ids)),
         histogram=count_voxels(opened, spread(scan_ids, sample)),
     )
-
-
-def _current_catalog(store: VolumeStore) -> pa.Table:
-    catalog = store.catalog()
-    if catalog.column("scan_id").to_pylist() != list(store.scan_ids()):
-        raise StoreError(
-            "the catalog is not that of the volumes",
-            mend="run `ctprep ingest` or `ctprep compress` again: it is rebuilt at their end",
-        )
-    return catalog
 
 
 def _split_of(scan_ids: Iterable[str], rows: Sequence[ScanRow] | None) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Raw reports -> label table: which of the 18 CT-RATE labels each report asserts."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,15 +10,14 @@ import numpy as np
 from ctprep.reports.filter import join_text, read_sentences
 from ctprep.reports.label_rules import LabelRules, label_sentences, read_label_rules
 from ctprep.reports.mentions import Status
+from ctprep.reports.studies import check_studies_told, find_studies
 from ctprep.store.errors import TableError
 from ctprep.store.labels import CT_RATE_LABELS
 from ctprep.store.manifest import load_manifest
 from ctprep.store.tables import (
     LabelTable,
     RawReport,
-    ScanRow,
     read_raw_reports,
-    read_scans,
     write_labels,
 )
 
@@ -70,7 +69,8 @@ def label_reports(
             of CT-RATE where left out.
         scan_table: write a row for each of its scans; one without a report of its own gets that
             of its study.
-        level: `scan` writes a row a study of the scan table instead, by its study id.
+        level: `scan` writes a row a study instead, by its study id in the form of a scan id. The
+            scan table tells the studies, else the names of the data set.
         uncertain: what a label is whose only mention is in doubt.
         language: word lists by name, or a TOML file of them.
         label_words: how the language speaks of the labels, likewise.
@@ -84,17 +84,16 @@ def label_reports(
     """
     rules = read_label_rules(label_words, language)
     columns = _columns(dataset, rules)
-    if level == "scan" and scan_table is None:
-        raise TableError(
-            "which reconstructions are of one scan is not known",
-            mend="give a scan table with a column study_id",
-        )
+    if level == "scan":
+        check_studies_told(scan_table, dataset)
     reports = read_raw_reports(in_path)
     rows = [_label(report, columns, rules, _VALUES[uncertain]) for report in reports]
     unlisted: list[str] = []
     refusals: list[LabelItem] = []
-    if scan_table is not None:
-        rows, refusals, unlisted = _by_scan(rows, read_scans(scan_table), level)
+    if scan_table is not None or level == "scan":
+        reported = [row.scan_id for row in rows]
+        studies = find_studies(reported, scan_table=scan_table, dataset=dataset)
+        rows, refusals, unlisted = _by_scan(rows, studies, level)
     names = tuple(columns)
     written = [row for row in rows if row.values is not None]
     for row in rows:
@@ -145,28 +144,29 @@ def _to_value(status: Status | None, doubtful: float) -> float:
 
 
 def _by_scan(
-    rows: Sequence[_Row], scans: Sequence[ScanRow], level: Level
+    rows: Sequence[_Row], studies: Mapping[str, str], level: Level
 ) -> tuple[list[_Row], list[LabelItem], list[str]]:
     """Rows of the scans or studies of a table, those refused, and reports of neither."""
     own = {row.scan_id: row for row in rows}
     of_study: dict[str, list[_Row]] = {}
-    for scan in scans:
-        for name in {scan.scan_id, scan.study_id or scan.scan_id} & own.keys():
-            of_study.setdefault(scan.study_id or scan.scan_id, []).append(own[name])
+    for scan_id, study in studies.items():
+        for name in {scan_id, study} & own.keys():
+            of_study.setdefault(study, []).append(own[name])
     made: dict[str, _Row] = {}
     refusals: dict[str, LabelItem] = {}
-    for scan in scans:
-        study = scan.study_id or scan.scan_id
-        name = study if level == "scan" else scan.scan_id
+    for scan_id, study in studies.items():
+        name = study if level == "scan" else scan_id
         candidates = of_study.get(study, [])
-        if level == "reconstruction" and scan.scan_id in own:
-            candidates = [own[scan.scan_id]]
+        # An empty report says as little as none.
+        candidates = [row for row in candidates if row.values is not None] or candidates
+        if level == "reconstruction" and scan_id in own and own[scan_id].values is not None:
+            candidates = [own[scan_id]]
         told = {str(row.values) for row in candidates}
         if len(told) == 1:
-            made[name] = _Row(name, candidates[0].values)
+            made[name] = replace(candidates[0], scan_id=name)
         else:
             refusals[name] = _refused(name, is_absent=not told)
-    known = {scan.scan_id for scan in scans} | {scan.study_id for scan in scans}
+    known = {*studies, *studies.values()}
     return list(made.values()), list(refusals.values()), sorted(own.keys() - known)
 
 

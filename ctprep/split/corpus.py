@@ -1,15 +1,23 @@
 """A store, and the tables beside it, to a scan table with splits."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from ctprep.reports.filter import join_text
 from ctprep.split.draw import SIDES, Positives, Side, Sizes, draw_sides
 from ctprep.split.groups import group_scans
+from ctprep.split.owners import (
+    Owners,
+    owners_by_catalog,
+    owners_by_names,
+    owners_by_table,
+    rows_of,
+)
 from ctprep.store.errors import TableError, located
 from ctprep.store.manifest import load_manifest
 from ctprep.store.place import Where
@@ -59,6 +67,8 @@ def split_corpus(
     labels: LabelTable | None = None,
     reports: Path | None = None,
     test_pattern: str | None = None,
+    dataset: str | None = None,
+    patients: Path | None = None,
 ) -> CorpusSplit:
     """Split the scans of a store by patient.
 
@@ -66,28 +76,29 @@ def split_corpus(
         store: whose catalog names scans and patients.
         sizes: of the sides.
         seed: of the draw.
-        labels: to have each label as frequent on every side.
-        reports: as delivered; patients with equal ones stay together (`group_scans`).
+        labels: to have each label as frequent on every side; a row may be of a study.
+        reports: as delivered; patients with equal ones stay together (`group_scans`); likewise.
         test_pattern: regular expression; scans whose ids it matches are the test side.
+        dataset: whose names tell patients and studies, in place of the catalog.
+        patients: table that tells them, in place of the catalog (`owners_by_table`).
 
     Returns:
         The split.
 
     Raises:
-        StoreError: there is no store, or it has no catalog.
-        TableError: the sizes cannot be met, the tables have none of the store's scans, or the
-            pattern matches none.
+        StoreError: there is no store, or its catalog is not that of its volumes.
+        TableError: the sizes cannot be met, patients are not told or contradict each other, the
+            tables have none of the store's scans, or the pattern matches none.
     """
     opened = VolumeStore.open(store)
-    catalog = opened.catalog()
-    pairs = zip(
-        catalog.column("scan_id").to_pylist(), catalog.column("patient_id").to_pylist(), strict=True
-    )
-    patient_of: dict[str, str] = dict(pairs)
-    texts = {} if reports is None else _texts(reports, patient_of)
+    catalog = opened.current_catalog()
+    with located(opened.name):
+        owners = _owners(catalog, dataset, patients)
+    patient_of = {scan_id: owner.patient_id for scan_id, owner in owners.items()}
+    texts = {} if reports is None else _texts(reports, owners)
     with located(opened.name):
         grouping = group_scans(patient_of, texts)
-        positives = {} if labels is None else _positives(labels, patient_of)
+        positives = {} if labels is None else _positives(labels, owners)
         sides = draw_sides(
             grouping.groups,
             sizes,
@@ -96,7 +107,12 @@ def split_corpus(
             positives=positives,
         )
     rows = tuple(
-        ScanRow(scan_id=scan_id, patient_id=patient_of[scan_id], split=side)
+        ScanRow(
+            scan_id=scan_id,
+            patient_id=patient_of[scan_id],
+            split=side,
+            study_id=owners[scan_id].study_id,
+        )
         for scan_id, side in sorted(sides.items())
         if side != "unused"
     )
@@ -108,6 +124,15 @@ def split_corpus(
         unlabeled=0 if labels is None else len(patient_of.keys() - positives.keys()),
         unreported=0 if reports is None else len(patient_of.keys() - texts.keys()),
     )
+
+
+def _owners(catalog: pa.Table, dataset: str | None, patients: Path | None) -> Owners:
+    scan_ids = set(catalog.column("scan_id").to_pylist())
+    if patients is not None:
+        return owners_by_table(patients, scan_ids)
+    if dataset is not None:
+        return owners_by_names(load_manifest(dataset), scan_ids)
+    return owners_by_catalog(catalog)
 
 
 def paper_sizes(dataset: str) -> Sizes:
@@ -161,33 +186,31 @@ def write_split(path: Path, split: CorpusSplit) -> bool:
     return True
 
 
-def _texts(path: Path, patient_of: Mapping[str, str]) -> dict[str, str]:
-    found = {
-        report.scan_id: text
-        for report in read_raw_reports(path)
-        if report.scan_id in patient_of and (text := join_text(report))
-    }
-    _check_overlap(len(found), "a report", path.name)
+def _texts(path: Path, owners: Owners) -> dict[str, str]:
+    told = {report.scan_id: join_text(report) for report in read_raw_reports(path)}
+    texts = {name: text for name, text in told.items() if text}
+    found = {scan_id: texts[row] for scan_id, row in rows_of(owners, texts).items()}
+    _check_overlap(found, owners, tuple(told), "a report", path.name)
     return found
 
 
-def _positives(labels: LabelTable, patient_of: Mapping[str, str]) -> Positives:
+def _positives(labels: LabelTable, owners: Owners) -> Positives:
     # A missing label asks for nothing.
-    present = np.nan_to_num(labels.values)
-    found = {
-        scan_id: row
-        for scan_id, row in zip(labels.scan_ids, present, strict=True)
-        if scan_id in patient_of
-    }
-    _check_overlap(len(found), "labels", "the label table")
+    present = dict(zip(labels.scan_ids, np.nan_to_num(labels.values), strict=True))
+    found = {scan_id: present[row] for scan_id, row in rows_of(owners, present).items()}
+    _check_overlap(found, owners, labels.scan_ids, "labels", "the label table")
     return found
 
 
-def _check_overlap(found: int, what: str, where: str) -> None:
+def _check_overlap(
+    found: Collection[str], owners: Owners, names: Sequence[str], what: str, where: str
+) -> None:
     if not found:
         raise TableError(
-            f"no scan of the store has {what}",
-            mend="check that the scan ids of table and store agree",
+            f"no scan of the store has {what}: it has {min(owners, default='none')}, and the table "
+            f"{names[0] if names else 'no row'}",
+            mend="check that the scan ids of table and store agree, leading zeros included; rows "
+            "of studies need --dataset or --patients",
             where=where,
         )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 import numpy as np
@@ -48,7 +49,7 @@ class Sizes:
         wrong = [
             f"{side} {size:g}"
             for side, size in asked.items()
-            if size < 0 or (size > 1 and size != int(size))
+            if not 0 <= size < inf or (size > 1 and size != int(size))
         ]
         if wrong or self.train == 0:
             raise TableError(
@@ -68,7 +69,8 @@ class Sizes:
 
 
 def _count(size: int | float, total: int) -> int:
-    return round(size * total) if size < 1 else int(size)
+    # A side that is asked for has someone, however few there are.
+    return max(size > 0, round(size * total)) if size < 1 else int(size)
 
 
 def draw_sides(

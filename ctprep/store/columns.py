@@ -117,6 +117,21 @@ _ROUNDED = re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]+")
 _FLOAT = re.compile(r"[0-9]+\.0")
 
 
+def study_key(study_id: str) -> str:
+    """Spell a study as the tables that name it do, whose rows have the form of scan ids."""
+    try:
+        return to_scan_id(study_id)
+    except TableError:
+        return study_id
+
+
+def patient_key(patient_id: str) -> str:
+    """Spell a patient without what programs change: case, leading zeros, the point of a float."""
+    key = patient_id.casefold()
+    number = re.fullmatch(r"0*([0-9]+)(\.0)?", key)
+    return number[1] if number else key
+
+
 def read_text_table(path: Path) -> pa.Table:
     """Read a CSV table as text; Parquet columns keep their types.
 

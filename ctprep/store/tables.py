@@ -21,6 +21,7 @@ from ctprep.store.columns import (
     check_faults,
     check_no_numbers,
     check_unique,
+    patient_key,
     read_text_table,
     text_column,
     to_scan_ids,
@@ -163,7 +164,7 @@ def _check_scans(rows: Sequence[ScanRow]) -> None:
     scan_at: dict[str, str] = {}
     faults: list[str] = []
     for row in rows:
-        first = first_of.setdefault(_patient_key(row.patient_id), row)
+        first = first_of.setdefault(patient_key(row.patient_id), row)
         if first.split != row.split:
             faults.append(_straddles(first, row))
         if row.path is not None and scan_at.setdefault(row.path, row.scan_id) != row.scan_id:
@@ -176,13 +177,6 @@ def _straddles(first: ScanRow, row: ScanRow) -> str:
     if first.patient_id != row.patient_id:
         told += f", spelled in another way at scan {first.scan_id!r}"
     return told
-
-
-def _patient_key(patient_id: str) -> str:
-    """Spell a patient without what programs change: case, leading zeros, the point of a float."""
-    key = patient_id.casefold()
-    number = re.fullmatch(r"0*([0-9]+)(\.0)?", key)
-    return number[1] if number else key
 
 
 def write_scans(path: Path, rows: Iterable[ScanRow]) -> None:
@@ -217,7 +211,7 @@ def read_labels(path: Path) -> LabelTable:
     """
     with located(path.name):
         table = read_text_table(path)
-        id_column, scan_ids = _scan_ids(table, nameless=True)
+        id_column, scan_ids = scan_id_column(table, nameless=True)
         others = {id_column, *NO_LABELS}
         names = tuple(name for name in table.column_names if name not in others)
         is_named = bool(names) and not any(map(_INDEX.fullmatch, names))
@@ -285,7 +279,7 @@ def read_raw_reports(path: Path) -> list[RawReport]:
     """
     with located(path.name):
         table = read_text_table(path)
-        _, scan_ids = _scan_ids(table)
+        _, scan_ids = scan_id_column(table)
         names = _report_columns(table.column_names)
         check_columns(table.column_names, required=names, extra_allowed=True)
         cells = [[_given(cell) for cell in text_column(table, name)] for name in names]
@@ -373,7 +367,16 @@ def write_reports(path: Path, rows: Iterable[ReportRow]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def _scan_ids(table: pa.Table, *, nameless: bool = False) -> tuple[str, tuple[str, ...]]:
+def scan_id_column(table: pa.Table, *, nameless: bool = False) -> tuple[str, tuple[str, ...]]:
+    """Find the column that names the scan, and the scan ids in it.
+
+    Args:
+        table: with one of `ID_COLUMNS`.
+        nameless: take a column without a name, too.
+
+    Raises:
+        TableError: there is none, or its cells are no ids (`to_scan_ids`).
+    """
     candidates = (*ID_COLUMNS, "") if nameless else ID_COLUMNS
     name = next((name for name in candidates if name in table.column_names), None)
     if name is None:

@@ -67,6 +67,13 @@ def test_counts_leave_the_rest_unused() -> None:
     assert [found.count(side) for side in ("train", "tune", "test", "unused")] == [57, 0, 21, 22]  # type: ignore[comparison-overlap]
 
 
+def test_a_share_of_few_patients_is_one_of_them() -> None:
+    """A tenth of three rounds to none: thresholds would have no scans to be chosen on."""
+    sides = list(draw_sides(single_groups(3), Sizes(), seed=0).values())
+
+    assert sorted(sides) == ["test", "train", "tune"]
+
+
 def test_rare_labels_are_on_every_side_in_their_share() -> None:
     """Of 300 patients 10 have the rare label and 100 the common one; a third is for the test."""
     groups = single_groups(300)
