@@ -112,9 +112,8 @@ def draw_sides(
         taken[side] += len(groups[number].patients)
     total = sum(len(group.patients) for group in groups)
     wanted = sizes.patients(total, taken)
-    drawing = _Drawing(groups, [wanted[side] for side in SIDES], positives or {})
-    for number, side in given.items():
-        drawing.place(number, SIDES.index(side))
+    places = {number: SIDES.index(side) for number, side in given.items()}
+    drawing = _Drawing(groups, [wanted[side] for side in SIDES], positives or {}, places)
     order = np.random.default_rng(seed).permutation(len(groups)).tolist()
     # The largest first, while every side has room for them.
     order.sort(key=lambda number: -len(groups[number].patients))
@@ -146,7 +145,11 @@ class _Drawing:
     """Groups placed so far, and what every side still lacks."""
 
     def __init__(
-        self, groups: Sequence[Group], patients: Sequence[int], positives: Positives
+        self,
+        groups: Sequence[Group],
+        patients: Sequence[int],
+        positives: Positives,
+        given: Mapping[int, int],
     ) -> None:
         labels = len(next(iter(positives.values()), ()))
         none = np.zeros(labels)
@@ -155,9 +158,14 @@ class _Drawing:
         )
         self._groups = groups
         self._room = np.array(patients, np.float64)
-        self._lacking = np.outer(self._room / self._room.sum(), self._counts.sum(axis=0))
+        self._lacking = np.zeros((len(patients), labels))
         self._waiting = np.ones(len(groups), bool)
         self.sides: dict[int, int] = {}
+        for number, side in given.items():
+            self.place(number, side)
+        # Of what is left, since nobody chose who is ill on a given side.
+        left = self._counts[self._waiting].sum(axis=0)
+        self._lacking = np.outer(self._room / max(1, self._room.sum()), left)
 
     def place(self, number: int, side: int) -> None:
         self.sides[number] = side
