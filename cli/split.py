@@ -11,7 +11,7 @@ from cli.errors import mendable
 from cli.options import DryRun, Json, Verbose, start_logging
 
 if TYPE_CHECKING:
-    from ctprep.split.corpus import CorpusSplit
+    from ctprep.split.corpus import CorpusSplit, SideCount
 
 SIZE = "below 1 a share of the patients, else their number"
 
@@ -27,7 +27,8 @@ def split(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same split.")] = 0,
     labels: Annotated[
-        Path | None, typer.Option(help="Label table: each label equally frequent on every side.")
+        Path | None,
+        typer.Option(help="Label table: each label as frequent on every side, in patients."),
     ] = None,
     reports: Annotated[
         Path | None, typer.Option(help="Reports: patients with equal ones stay together.")
@@ -108,10 +109,10 @@ def _show(made: "CorpusSplit", *, as_json: bool) -> None:
     labels = next((tuple(count.positives) for count in sides if count.positives), ())
     if labels:
         shares = [
-            (label, *(_share(side.positives[label], side.scans) for side in sides))
+            (label, *(_share(side.positive_patients[label], side) for side in sides))
             for label in labels
         ]
-        print_table("scans with a label", ("label", *(side.side for side in sides)), shares)
+        print_table("patients with a label", ("label", *(side.side for side in sides)), shares)
     notes = (
         (made.bound, "patients are kept with another, since their reports are equal"),
         (made.templates, "reports are of so many patients that they are taken for templates"),
@@ -123,5 +124,5 @@ def _show(made: "CorpusSplit", *, as_json: bool) -> None:
             typer.echo(f"{count:,} {what}")
 
 
-def _share(count: int, of: int) -> str:
-    return f"{count:,} ({100 * count / of:.1f} %)"
+def _share(count: int, side: "SideCount") -> str:
+    return f"{count:,} ({100 * count / side.patients:.1f} %)"

@@ -40,6 +40,8 @@ class SideCount:
     scans: int
     positives: dict[str, int] = field(default_factory=dict)
     """Scans that have a label, where there are labels."""
+    positive_patients: dict[str, int] = field(default_factory=dict)
+    """Patients who have such a scan."""
 
 
 @dataclass(frozen=True)
@@ -241,9 +243,13 @@ def _count(
     counts = []
     for side in SIDES:
         inside = [scan_id for scan_id, own in sides.items() if own == side]
-        rows = [positives[scan_id] for scan_id in inside if scan_id in positives]
-        sums = np.sum(rows, axis=0).astype(int).tolist() if rows else [0] * len(names)
-        patients = len({patient_of[scan_id] for scan_id in inside})
-        told = dict(zip(names, sums, strict=True))
-        counts.append(SideCount(side, patients, len(inside), told))
+        patients = {patient_of[scan_id] for scan_id in inside}
+        ill = [
+            [scan_id for scan_id in inside if scan_id in positives and positives[scan_id][column]]
+            for column in range(len(names))
+        ]
+        scans = dict(zip(names, map(len, ill), strict=True))
+        ill_patients = (len({patient_of[scan_id] for scan_id in found}) for found in ill)
+        told = dict(zip(names, ill_patients, strict=True))
+        counts.append(SideCount(side, len(patients), len(inside), scans, told))
     return tuple(counts)

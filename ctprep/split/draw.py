@@ -90,7 +90,8 @@ def draw_sides(
         seed: same seed, same groups, same split.
         fixed: side of scans that have it already, such as an official test set; their whole
             groups go with them.
-        positives: where given, each label is as frequent on every side as can be.
+        positives: where given, each label is as frequent among the patients of every side as can
+            be.
 
     Returns:
         Side by scan id.
@@ -153,8 +154,15 @@ class _Drawing:
     ) -> None:
         labels = len(next(iter(positives.values()), ()))
         none = np.zeros(labels)
+        # Patients, not scans: six reconstructions of one patient tell no more of a rare label.
         self._counts = np.stack(
-            [sum((positives.get(scan, none) for scan in g.scan_ids), none) for g in groups]
+            [
+                np.minimum(
+                    sum((positives.get(scan, none) for scan in group.scan_ids), none),
+                    len(group.patients),
+                )
+                for group in groups
+            ]
         )
         self._groups = groups
         self._room = np.array(patients, np.float64)

@@ -129,6 +129,7 @@ def test_ct_rate_tables_by_study_go_straight_in(store: Path, tmp_path: Path) -> 
     facts = json.loads(told)
     assert (facts["unlabeled"], facts["unreported"]) == (0, 0)
     assert sum(count["positives"]["Emphysema"] for count in facts["counts"]) == PATIENTS + 4
+    assert sum(count["positive_patients"]["Emphysema"] for count in facts["counts"]) == PATIENTS
     rows = read_scans(out)
     assert all(row.scan_id.startswith(f"{row.study_id}_") for row in rows)
     assert all(str(row.study_id).startswith(f"{row.patient_id}_") for row in rows)

@@ -94,6 +94,25 @@ def test_rare_labels_are_on_every_side_in_their_share() -> None:
         assert sums["tune"].tolist() == pytest.approx([2, 20], abs=1)  # type: ignore[union-attr]
 
 
+def test_a_rare_label_is_counted_in_patients() -> None:
+    """Ten patients have it, one of them ten times: a fifth of them is two, not that one alone."""
+    scans_each = [10 if number == 0 else 1 for number in range(100)]
+    groups = [
+        Group((f"p{number}",), tuple(f"s{number}_{n}" for n in range(scans)))
+        for number, scans in enumerate(scans_each)
+    ]
+    positives = {
+        scan: np.array([float(number < 10)])
+        for number, group in enumerate(groups)
+        for scan in group.scan_ids
+    }
+
+    for seed in range(20):
+        sides = draw_sides(groups, Sizes(tune=0.2, test=0.3), seed=seed, positives=positives)
+        found = [sides[f"s{number}_0"] for number in range(10)]
+        assert [found.count(side) for side in ("train", "tune", "test")] == [5, 2, 3]  # type: ignore[comparison-overlap]
+
+
 def test_seeds_differ_and_one_seed_does_not() -> None:
     """The same seed gives the same split, whatever the order in a dictionary was."""
     groups = single_groups(50)
