@@ -12,7 +12,7 @@ from jaxtyping import Int64
 from ctprep.look.preview import spread
 from ctprep.split.owners import Owner, rows_of
 from ctprep.store.attributes import Kind
-from ctprep.store.errors import StoreError
+from ctprep.store.errors import StoreError, located
 from ctprep.store.place import Where
 from ctprep.store.store import VolumeStore
 from ctprep.store.tables import SPLITS, LabelTable, ScanRow, read_labels, read_scans
@@ -137,7 +137,8 @@ def measure_corpus(
         TableError: a table breaks its schema.
     """
     opened = VolumeStore.open(store)
-    catalog = opened.current_catalog()
+    with located(opened.name):
+        catalog = current_catalog(opened)
     scan_ids: list[str] = catalog.column("scan_id").to_pylist()
     rows = read_scans(scans) if scans is not None else None
     split_of = _split_of(scan_ids, rows)
@@ -161,6 +162,21 @@ def measure_corpus(
         absent=0 if table is None else len(set(table.scan_ids) - set(named.values())),
         histogram=count_voxels(opened, spread(scan_ids, sample)),
     )
+
+
+def current_catalog(store: VolumeStore) -> pa.Table:
+    """Read the catalog of a store, which has a row a volume, sorted by scan id.
+
+    Raises:
+        StoreError: it is missing, or not that of the volumes.
+    """
+    catalog = store.catalog()
+    if catalog.column("scan_id").to_pylist() != list(store.scan_ids()):
+        raise StoreError(
+            "the catalog is not that of the volumes",
+            mend="run `ctprep ingest` or `ctprep compress` again: it is rebuilt at their end",
+        )
+    return catalog
 
 
 def _split_of(scan_ids: Iterable[str], rows: Sequence[ScanRow] | None) -> dict[str, str]:

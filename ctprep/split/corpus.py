@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from ctprep.look.corpus_stats import current_catalog
 from ctprep.reports.filter import join_text
 from ctprep.split.draw import SIDES, Positives, Side, Sizes, draw_sides
 from ctprep.split.groups import group_scans
@@ -93,8 +94,8 @@ def split_corpus(
             tables have none of the store's scans, or the pattern matches none.
     """
     opened = VolumeStore.open(store)
-    catalog = opened.current_catalog()
     with located(opened.name):
+        catalog = current_catalog(opened)
         owners = _owners(catalog, dataset, patients)
     patient_of = {scan_id: owner.patient_id for scan_id, owner in owners.items()}
     texts = {} if reports is None else _texts(reports, owners)

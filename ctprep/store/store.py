@@ -375,19 +375,6 @@ class VolumeStore:
             except FileNotFoundError as error:
                 raise StoreError("the store has no catalog", mend=CATALOG_MEND) from error
 
-    def current_catalog(self) -> pa.Table:
-        """Read the catalog, where it is that of the volumes.
-
-        Raises:
-            StoreError: it is missing or damaged, or lists other scans than are there.
-        """
-        catalog = self.catalog()
-        if catalog.column("scan_id").to_pylist() != list(self.scan_ids()):
-            raise StoreError(
-                "the catalog is not that of the volumes", mend=CATALOG_MEND, where=self.name
-            )
-        return catalog
-
     def _check_there(self, scan_id: str) -> None:
         if scan_id in self._known:
             return
