@@ -23,7 +23,10 @@ def split(
     tune: Annotated[float | None, typer.Option(help=f"Tuning side: {SIZE}. [default: 0.1]")] = None,
     train: Annotated[
         float | None,
-        typer.Option(help=f"Training side: {SIZE}; who is left is unused. [default: all left]"),
+        typer.Option(
+            help=f"Training side: {SIZE}; who is left is unused. 0: a test set from elsewhere. "
+            "[default: all left]"
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same split.")] = 0,
     labels: Annotated[

@@ -21,7 +21,8 @@ Positives = Mapping[str, Float[np.ndarray, " label"]]
 class Sizes:
     """How many patients each side gets: below 1 a share of all, else a count.
 
-    Without `train`, the training side gets everyone left; with it, who is left is unused.
+    Without `train`, the training side gets everyone left; with it, who is left is unused. 0 is for
+    test sets from elsewhere, on which nobody trains.
     """
 
     tune: int | float = 0.1
@@ -51,16 +52,18 @@ class Sizes:
             for side, size in asked.items()
             if not 0 <= size < inf or (size > 1 and size != int(size))
         ]
-        if wrong or self.train == 0:
+        if wrong:
             raise TableError(
-                f"a size is no share and no count: {', '.join(wrong) or 'train 0'}",
+                f"a size is no share and no count: {', '.join(wrong)}",
                 mend="give a share below 1, or a whole number of patients",
             )
         wanted = {side: fixed.get(side) or _count(size, total) for side, size in asked.items()}
         left = total - sum(wanted.values())
         rest: Side = "train" if self.train is None else "unused"
-        if left < 0 or wanted["train"] + left == 0:
+        is_empty = left == 0 if rest == "train" else not any(wanted.values())
+        if left < 0 or is_empty:
             told = ", ".join(f"{count} to {side}" for side, count in wanted.items() if count)
+            told = told or "0 to any side"
             raise TableError(
                 f"there are {total} patients, and {told} leaves too few",
                 mend="ask for fewer, or ingest more",
@@ -70,7 +73,7 @@ class Sizes:
 
 def _count(size: int | float, total: int) -> int:
     # A side that is asked for has someone, however few there are.
-    return max(size > 0, round(size * total)) if size < 1 else int(size)
+    return max(int(size > 0), round(size * total)) if size < 1 else int(size)
 
 
 def draw_sides(
@@ -166,6 +169,7 @@ class _Drawing:
         )
         self._groups = groups
         self._room = np.array(patients, np.float64)
+        self._last = SIDES.index("train" if patients[SIDES.index("train")] else "unused")
         self._lacking = np.zeros((len(patients), labels))
         self._waiting = np.ones(len(groups), bool)
         self.sides: dict[int, int] = {}
@@ -193,7 +197,7 @@ class _Drawing:
         """Find the side with room that lacks most of a label, or most patients."""
         lacking = self._room if label is None else self._lacking[:, label]
         # Groups of several patients may use up all room before the last one is placed.
-        sides = np.flatnonzero(self._room > 0).tolist() or [SIDES.index("train")]
+        sides = np.flatnonzero(self._room > 0).tolist() or [self._last]
         return max(sides, key=lambda side: (lacking[side], self._room[side]))
 
 

@@ -20,6 +20,8 @@ from ctprep.store.manifest import DatasetManifest, load_manifest
 from ctprep.store.tables import scan_id_column
 
 SHOWN = 3
+PATIENT_COLUMNS = ("patient_id", "MRN_DEID")
+"""Ours, and that of RAD-ChestCT's metadata table."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,9 @@ def owners_by_table(path: Path, scan_ids: Collection[str]) -> dict[str, Owner]:
     """Read patients and studies from a table, such as a hospital has.
 
     Args:
-        path: CSV or Parquet with `scan_id`, `VolumeName` or `AccessionNo`, `patient_id`, and
-            `study_id` where several scans are of one study; other columns are ignored.
+        path: CSV or Parquet with a column that names the scan (`ID_COLUMNS`), `patient_id` (or
+            RAD-ChestCT's `MRN_DEID`), and `study_id` where several scans are of one study; other
+            columns are ignored.
         scan_ids: of the store; other rows are left out.
 
     Raises:
@@ -92,9 +95,12 @@ def owners_by_table(path: Path, scan_ids: Collection[str]) -> dict[str, Owner]:
     with located(path.name):
         table = read_text_table(path)
         _, names = scan_id_column(table)
-        check_columns(table.column_names, required=("patient_id",), extra_allowed=True)
-        patients = text_column(table, "patient_id")
-        check_no_numbers("patient_id", [patient for patient in patients if patient])
+        column = next(
+            (name for name in PATIENT_COLUMNS if name in table.column_names), "patient_id"
+        )
+        check_columns(table.column_names, required=(column,), extra_allowed=True)
+        patients = text_column(table, column)
+        check_no_numbers(column, [patient for patient in patients if patient])
         studies = [""] * table.num_rows
         if "study_id" in table.column_names:
             studies = text_column(table, "study_id")

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -28,10 +27,11 @@ from ctprep.store.columns import (
 )
 from ctprep.store.disk import write_atomically
 from ctprep.store.errors import TableError, located
+from ctprep.store.label_cells import read_label_cells
 
 SPLITS = ("train", "tune", "test")
-ID_COLUMNS = ("scan_id", "VolumeName", "AccessionNo")
-"""Columns that name the scan, ours first; the others are turned into scan ids."""
+ID_COLUMNS = ("scan_id", "VolumeName", "AccessionNo", "NoteAcc_DEID")
+"""Columns that name the scan: ours, CT-RATE's two, RAD-ChestCT's; others' become scan ids."""
 
 NO_LABELS = frozenset(
     (
@@ -203,8 +203,9 @@ def read_labels(path: Path) -> LabelTable:
 
     Args:
         path: CSV or Parquet; cells are 0, 1 or empty, or false, true and NaN. CT-RATE's
-            `VolumeName` and RAD-ChestCT's nameless first column are taken as the scan's name;
-            columns of scan and report tables (`NO_LABELS`) are left out.
+            `VolumeName`, RAD-ChestCT's `NoteAcc_DEID` and a nameless first column are taken as the
+            scan's name; columns of scan and report tables (`NO_LABELS`) are left out, and those of
+            one abnormality in several places (`nodule*left_upper`) are one label.
 
     Raises:
         TableError: no column names the scan, a cell is something else, or a scan is repeated.
@@ -212,44 +213,8 @@ def read_labels(path: Path) -> LabelTable:
     with located(path.name):
         table = read_text_table(path)
         id_column, scan_ids = scan_id_column(table, nameless=True)
-        others = {id_column, *NO_LABELS}
-        names = tuple(name for name in table.column_names if name not in others)
-        is_named = bool(names) and not any(map(_INDEX.fullmatch, names))
-        check_faults(
-            [] if is_named else ["a label column has no name"],
-            mend="give every label column a name; save without an index column",
-        )
-        values = np.empty((table.num_rows, len(names)), np.float64)
-        faults: list[str] = []
-        for column, name in enumerate(names):
-            cells = text_column(table, name)
-            found = [_CELLS.get(cell.lower()) for cell in cells]
-            wrong = [number for number, value in enumerate(found) if value is None]
-            values[:, column] = np.array(found, np.float64)
-            if wrong:
-                faults.append(_label_fault(name, cells[wrong[0]], scan_ids[wrong[0]], len(wrong)))
-        check_faults(
-            faults,
-            mend="a label is 0, 1, or an empty cell where it is missing; remove columns that are "
-            "no labels",
-        )
+        names, values = read_label_cells(table, scan_ids, {id_column, *NO_LABELS})
     return LabelTable(scan_ids, names, values)
-
-
-def _label_fault(name: str, cell: str, scan_id: str, count: int) -> str:
-    # A longer cell may be text about a person.
-    shown = repr(cell) if len(cell) <= 8 else f"a text of {len(cell)} characters"
-    return f"label {name!r}: scan {scan_id!r} has {shown}" + (
-        f", and {count - 1} more are no label" if count > 1 else ""
-    )
-
-
-_CELLS = {
-    **{"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0},
-    **dict.fromkeys(("", "nan"), float("nan")),
-}
-_INDEX = re.compile(r"(Unnamed: [0-9]+)?")
-"""How pandas reads the head of an index column."""
 
 
 def write_labels(path: Path, labels: LabelTable) -> None:

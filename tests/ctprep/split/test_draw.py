@@ -67,6 +67,23 @@ def test_counts_leave_the_rest_unused() -> None:
     assert [found.count(side) for side in ("train", "tune", "test", "unused")] == [57, 0, 21, 22]  # type: ignore[comparison-overlap]
 
 
+def test_a_test_set_from_elsewhere_trains_nobody() -> None:
+    """501 of many for the test as the paper has of RAD-ChestCT, or everyone; none for training."""
+    groups = [Group(("p000", "q"), ("s000", "q")), *single_groups(20)[1:]]
+
+    some = list(draw_sides(groups, Sizes(train=0, tune=0, test=5), seed=0).values())
+    everyone = draw_sides(
+        groups,
+        Sizes(train=0, tune=0),
+        seed=0,
+        fixed=dict.fromkeys(("q", *map("s{:03}".format, range(20))), "test"),
+    )
+
+    assert "train" not in some
+    assert some.count("test") in (5, 6)  # type: ignore[comparison-overlap]
+    assert set(everyone.values()) == {"test"}
+
+
 def test_a_share_of_few_patients_is_one_of_them() -> None:
     """A tenth of three rounds to none: thresholds would have no scans to be chosen on."""
     sides = list(draw_sides(single_groups(3), Sizes(), seed=0).values())
@@ -147,7 +164,7 @@ def test_scans_of_one_patient_on_two_fixed_sides_are_refused() -> None:
         Sizes(tune=-0.1),
         Sizes(test=11),
         Sizes(test=1.5),
-        Sizes(train=0),
+        Sizes(train=0, tune=0, test=0),
     ],
 )
 def test_sizes_that_cannot_be_met_are_refused(sizes: Sizes) -> None:

@@ -98,6 +98,15 @@ def test_a_hospital_table(tmp_path: Path) -> None:
     }
 
 
+def test_rad_chestct_metadata_tells_patients(tmp_path: Path) -> None:
+    """Its own column names, and many scans that are not in the store."""
+    text = "VolumeAcc_DEID,NoteAcc_DEID,MRN_DEID\nv1,trn00001,pt1\nv2,trn00002,pt1\nv3,val9,pt2\n"
+
+    owners = owners_by_table(_table(tmp_path, text), ("trn00001", "trn00002"))
+
+    assert owners == {"trn00001": Owner("pt1"), "trn00002": Owner("pt1")}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [

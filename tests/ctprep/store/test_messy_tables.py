@@ -189,3 +189,20 @@ def test_marks_inside_a_cell_are_text() -> None:
     check_quotes(b'a,b\nx,5" nodule\ny,a "hazy" part\n', ",")
     assert find_delimiter(b'"a,b";c\n1,2;3\n') == ";"
     assert find_delimiter(b"alone\n1,2\n") == ","
+
+
+def test_rad_chestct_labels_as_published(tmp_path: Path) -> None:
+    """A column an abnormality and place: present in any place is present, a hole is one."""
+    path = _file(
+        tmp_path,
+        "NoteAcc_DEID,nodule*left_upper,nodule*thyroid,emphysema*lung,nodule*other_location\n"
+        "trn00001,0,1,0,0\nTRN00002,0,0,1,0\nval00003,,0,,0\nval00004,,1,0.0,0\n",
+    )
+
+    labels = read_labels(path)
+
+    assert labels.scan_ids == ("trn00001", "trn00002", "val00003", "val00004")
+    assert labels.names == ("nodule", "emphysema")
+    assert [[str(value) for value in row] for row in labels.values] == [
+        ["1.0", "0.0"], ["0.0", "1.0"], ["nan", "nan"], ["1.0", "0.0"],
+    ]  # fmt: skip
