@@ -26,7 +26,7 @@ def check_studies_told(scan_table: Path | None, dataset: str | None) -> None:
 
 
 def find_studies(
-    names: Collection[str], *, scan_table: Path | None, dataset: str | None
+    names: Collection[str], *, scan_table: Path | None, dataset: str | None = None
 ) -> dict[str, str]:
     """Find the study of each scan.
 
