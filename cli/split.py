@@ -51,9 +51,15 @@ def split(
         Path | None,
         typer.Option(help="CSV that tells them: scan_id, patient_id and, if known, study_id."),
     ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            help="Scan table of an earlier split: its patients stay, further ones are for training."
+        ),
+    ] = None,
     paper: Annotated[
         Literal["ct_rate", "nidch"] | None,
-        typer.Option(help="As many patients as the CT-Lite paper has."),
+        typer.Option(help="As many patients as the CT-Lite paper has; which, it does not tell."),
     ] = None,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -64,10 +70,10 @@ def split(
     Example: ctprep split stores/q90.zarr scans.csv --labels labels.csv --reports reports.csv
     """
     start_logging(verbose)
-    if paper is not None and (train, tune, test, test_ids) != (None, None, None, None):
-        raise typer.BadParameter(
-            "it gives all sizes: leave out --train, --tune, --test, --test-ids"
-        )
+    if paper is not None and (train, test, test_ids) != (None, None, None):
+        raise typer.BadParameter("--paper gives these: leave out --train, --test, --test-ids")
+    if keep is not None and (train, tune, test, test_ids, paper) != (None,) * 5:
+        raise typer.BadParameter("--keep gives all sides: leave out sizes, --test-ids and --paper")
     if test_ids is not None and test is not None:
         raise typer.BadParameter("--test-ids gives the test side: leave out --test")
     if dataset is not None and patients is not None:
@@ -77,20 +83,26 @@ def split(
     from ctprep.store.tables import read_labels
 
     with mendable():
-        sizes = Sizes(
-            tune=Sizes.tune if tune is None else tune,
-            test=Sizes.test if test is None else test,
-            train=train,
-        )
+        if paper is not None:
+            sizes = paper_sizes(paper, tune or 0)
+        elif keep is not None:
+            sizes = Sizes(tune=0, test=0)
+        else:
+            sizes = Sizes(
+                tune=Sizes.tune if tune is None else tune,
+                test=Sizes.test if test is None else test,
+                train=train,
+            )
         made = split_corpus(
             store,
-            sizes if paper is None else paper_sizes(paper),
+            sizes,
             seed=seed,
             labels=None if labels is None else read_labels(labels),
             reports=reports,
             test_pattern=test_ids,
             dataset=dataset,
             patients=patients,
+            keep=keep,
         )
         is_new = not dry_run and write_split(out, made)
         _show(made, as_json=as_json)
@@ -121,6 +133,7 @@ def _show(made: "CorpusSplit", *, as_json: bool) -> None:
         (made.templates, "reports are of so many patients that they are taken for templates"),
         (made.unlabeled, "scans are not in the label table"),
         (made.unreported, "scans have no report"),
+        (made.gone, "scans of the split to keep are not in the store"),
     )
     for count, what in notes:
         if count:

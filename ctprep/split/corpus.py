@@ -60,6 +60,8 @@ class CorpusSplit:
     """Scans that the label table does not have."""
     unreported: int
     """Scans without a report."""
+    gone: int
+    """Scans of the split to keep that the store does not have."""
 
 
 def split_corpus(
@@ -72,6 +74,7 @@ def split_corpus(
     test_pattern: str | None = None,
     dataset: str | None = None,
     patients: Path | None = None,
+    keep: Path | None = None,
 ) -> CorpusSplit:
     """Split the scans of a store by patient.
 
@@ -84,6 +87,8 @@ def split_corpus(
         test_pattern: regular expression; scans whose ids it matches are the test side.
         dataset: whose names tell patients and studies, in place of the catalog.
         patients: table that tells them, in place of the catalog (`owners_by_table`).
+        keep: scan table of an earlier split, whose scans stay where they are; with `train` left
+            out of the sizes, further patients are for training.
 
     Returns:
         The split.
@@ -99,6 +104,7 @@ def split_corpus(
         owners = _owners(catalog, dataset, patients)
     patient_of = {scan_id: owner.patient_id for scan_id, owner in owners.items()}
     texts = {} if reports is None else _texts(reports, owners)
+    kept = [] if keep is None else read_scans(keep)
     with located(opened.name):
         grouping = group_scans(patient_of, texts)
         positives = {} if labels is None else _positives(labels, owners)
@@ -106,7 +112,7 @@ def split_corpus(
             grouping.groups,
             sizes,
             seed=seed,
-            fixed=None if test_pattern is None else _matching(test_pattern, patient_of),
+            fixed=_fixed(patient_of, test_pattern, kept),
             positives=positives,
         )
     rows = tuple(
@@ -126,6 +132,7 @@ def split_corpus(
         templates=grouping.templates,
         unlabeled=0 if labels is None else len(patient_of.keys() - positives.keys()),
         unreported=0 if reports is None else len(patient_of.keys() - texts.keys()),
+        gone=len({row.scan_id for row in kept} - patient_of.keys()),
     )
 
 
@@ -138,20 +145,22 @@ def _owners(catalog: pa.Table, dataset: str | None, patients: Path | None) -> Ow
     return owners_by_catalog(catalog)
 
 
-def paper_sizes(dataset: str) -> Sizes:
+def paper_sizes(dataset: str, tune: int | float = 0) -> Sizes:
     """Take the numbers of patients that the CT-Lite paper sampled.
 
     Args:
         dataset: name of a manifest, such as `ct_rate` or `nidch`.
+        tune: a tuning side beside them; the paper names none.
 
     Returns:
-        Sizes without a tuning side, since the paper names none.
+        The sizes; who is left is unused.
 
     Raises:
         TableError: no such data set, or the paper does not tell.
 
     Source:
-        CT-Lite, section IV-B; the scans are not listed there.
+        CT-Lite, section IV-B. It lists no patients and no scans, so that its volumes (1,333 and
+        504, 1,336 and 511) cannot be had again, only as many patients.
     """
     told = {split.used_as: split.patients for split in load_manifest(dataset).splits}
     train, test = told.get("train"), told.get("test")
@@ -161,7 +170,7 @@ def paper_sizes(dataset: str) -> Sizes:
             mend="give sizes by --train, --tune and --test",
             where=dataset,
         )
-    return Sizes(train=train, tune=0, test=test)
+    return Sizes(train=train, tune=tune, test=test)
 
 
 def write_split(path: Path, split: CorpusSplit) -> bool:
@@ -216,6 +225,20 @@ def _check_overlap(
             "of studies need --dataset or --patients",
             where=where,
         )
+
+
+def _fixed(
+    patient_of: Mapping[str, str], pattern: str | None, kept: Sequence[ScanRow]
+) -> dict[str, Side] | None:
+    if not kept:
+        return None if pattern is None else _matching(pattern, patient_of)
+    fixed: dict[str, Side] = {row.scan_id: row.split for row in kept if row.scan_id in patient_of}
+    if not fixed:
+        raise TableError(
+            f"the split to keep has no scan of the store, but {kept[0].scan_id} and others",
+            mend="check that the scan ids of both agree",
+        )
+    return fixed
 
 
 def _matching(pattern: str, patient_of: Mapping[str, str]) -> dict[str, Side]:

@@ -60,7 +60,7 @@ class Sizes:
         wanted = {side: fixed.get(side) or _count(size, total) for side, size in asked.items()}
         left = total - sum(wanted.values())
         rest: Side = "train" if self.train is None else "unused"
-        is_empty = left == 0 if rest == "train" else not any(wanted.values())
+        is_empty = not (wanted["train"] + left if rest == "train" else any(wanted.values()))
         if left < 0 or is_empty:
             told = ", ".join(f"{count} to {side}" for side, count in wanted.items() if count)
             told = told or "0 to any side"
