@@ -22,6 +22,8 @@ from ctprep.store.disk import write_atomically
 
 HISTOGRAM_BINS = 128
 PAPER_DPI = 300
+MOST_PIXELS = 12_000
+"""Along the higher side of a picture."""
 COLORS = {ALL: "0.35", "train": "#0072B2", "tune": "#E69F00", "test": "#009E73", UNLISTED: "0.65"}
 """Of the splits, told apart by the color-blind and in gray."""
 SHOWN_HU = (-1100, 1100)
@@ -82,7 +84,10 @@ def draw_classes(
         key=lambda name: -sum(row.positive for row in labels if row.label == name),
     )
     row_inches = 0.13 * len(splits) + 0.08
-    figure = new_figure(7.0, 1.1 + row_inches * len(names), dpi=PAPER_DPI)
+    inches = 1.1 + row_inches * len(names)
+    # Hundreds of labels make a picture that no longer can be drawn at the resolution of print.
+    dpi = max(1, min(PAPER_DPI, int(MOST_PIXELS / inches)))
+    figure = new_figure(7.0, inches, dpi=dpi)
     axes = figure.subplots()
     height = 0.84 / len(splits)
     for number, split in enumerate(splits):
@@ -96,8 +101,8 @@ def draw_classes(
     axes.set_ylim(len(names) - 0.45, -0.55)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelsize=8)
-    axes.margins(x=0.16)
-    axes.set_xlim(left=0)
+    axes.margins(x=0.18)
+    axes.set_xlim(0, max(1, axes.get_xlim()[1]))
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

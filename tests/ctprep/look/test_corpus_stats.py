@@ -1,6 +1,7 @@
 """Counts of a corpus agree with its tables, and nothing is left out without a word."""
 
 import csv
+import io
 import shutil
 
 import numpy as np
@@ -215,6 +216,16 @@ def test_tables_and_pictures_are_written(corpus, monkeypatch) -> None:
         "1 of 2 (1)", "0 of 1 (0)", "1 of 1 (1)", "1 of 1 (1)", "no labels", "no labels",
     ]  # fmt: skip
     assert (corpus / "out" / "class_distribution.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_many_labels_are_drawn_smaller(monkeypatch) -> None:
+    """Thousands of labels would be higher than any picture may be; the PDF is as sharp."""
+    monkeypatch.setattr(stats_files, "MOST_PIXELS", 400)
+    rows = [LabelCount(f"label {n}", "all", n, 3, 0, n) for n in range(20)]
+
+    picture = imread(io.BytesIO(stats_files.draw_classes(rows, [SplitCount("all", 23, 9)])))
+
+    assert 350 < picture.shape[0] <= 400
 
 
 def test_pictures_need_matplotlib(corpus, monkeypatch) -> None:
