@@ -140,6 +140,8 @@ def show_stats(stats: "CorpusStats", files: "Sequence[Path]", *, as_json: bool) 
         return
     rows = [(count.split, f"{count.scans:,}", f"{count.patients:,}") for count in stats.splits]
     print_table("splits", ("split", "scans", "patients"), rows)
+    if stats.gone:
+        typer.echo(f"{stats.gone:,} rows of the scan table are of scans that are not in the store")
     if stats.labels:
         _show_labels(stats)
     values = _most_common(stats)

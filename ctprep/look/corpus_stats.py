@@ -109,6 +109,7 @@ class CorpusStats:
         values: a row a field and value, the most common first.
         unlabeled: scans of the store without a row of labels.
         absent: rows of labels whose scan is not in the store.
+        gone: rows of the scan table whose scan is not.
         histogram: of a sample of the scans.
     """
 
@@ -117,6 +118,7 @@ class CorpusStats:
     values: tuple[ValueCount, ...]
     unlabeled: int
     absent: int
+    gone: int
     histogram: ValueHistogram
 
 
@@ -160,6 +162,7 @@ def measure_corpus(
         values=tuple(count_values(catalog)),
         unlabeled=0 if table is None else len(scan_ids) - len(named),
         absent=0 if table is None else len(set(table.scan_ids) - set(named.values())),
+        gone=sum(row.scan_id not in owners for row in rows or ()),
         histogram=count_voxels(opened, spread(scan_ids, sample)),
     )
 

@@ -65,15 +65,16 @@ def to_scan_ids(column: str, cells: Sequence[str]) -> tuple[str, ...]:
     check_no_numbers(column, cells)
     scan_ids: list[str] = []
     faults: list[str] = []
+    # Rows as a spreadsheet numbers them: the header is 1.
     for number, cell in enumerate(cells):
         try:
             scan_ids.append(to_scan_id(cell))
         except TableError:
             told = f"{column} {cell[:40]!r} gives no scan id" if cell else f"{column} is empty"
-            faults.append(f"line {number + 2}: {told}")
+            faults.append(f"row {number + 2}: {told}")
             continue
         if column == "scan_id" and cell != scan_ids[-1]:
-            faults.append(f"line {number + 2}: scan_id {cell!r} is not [a-z0-9._-]")
+            faults.append(f"row {number + 2}: scan_id {cell!r} is not [a-z0-9._-]")
     check_faults(
         faults,
         mend="write scan ids as the store has them"

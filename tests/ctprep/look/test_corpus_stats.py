@@ -80,7 +80,7 @@ def test_splits_and_labels_are_counted_by_hand(corpus) -> None:
         LabelCount("Lung nodule", "test", 1, 0, 0, 1),
         LabelCount("Lung nodule", "unlisted", 0, 0, 1, 0),
     )
-    assert (stats.unlabeled, stats.absent) == (1, 1)
+    assert (stats.unlabeled, stats.absent, stats.gone) == (1, 1, 1)
 
 
 def test_rows_of_studies_count_for_their_scans(corpus) -> None:
