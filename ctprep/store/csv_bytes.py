@@ -109,9 +109,20 @@ def check_quotes(data: bytes, delimiter: str) -> None:
                     mend='close it, or write each mark inside a quoted cell twice: "5"" nodule"',
                 )
             place = cell.end()
+        elif _begins_blank(data, place, ends):
+            raise TableError(
+                f"a cell in line {_line(data, place)} begins with a blank and a quotation mark",
+                mend="remove the blank: the mark is taken for a letter, and what it quotes is not",
+            )
         else:
             place += len(rest.match(data, place)[0])  # type: ignore[index]  # matches nothing, too
         place = data.find(b'"', place)
+
+
+def _begins_blank(data: bytes, place: int, ends: bytes) -> bool:
+    while place > 0 and data[place - 1] == ord(" "):
+        place -= 1
+    return place == 0 or data[place - 1] in ends
 
 
 def _line(data: bytes, place: int) -> int:

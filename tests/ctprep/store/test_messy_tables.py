@@ -52,6 +52,7 @@ def test_what_spreadsheets_write_is_read(tmp_path: Path, text: str) -> None:
         ('scan_id,report_text\na,"x\nb,y\nc,z\n', "mark in line 2 does not end"),
         ('scan_id,report_text\na,x\nb,"5" nodule"\n', "mark in line 3 does not end"),
         ('scan_id,report_text\na,"x\ny"\nb,"z" z\n', "mark in line 4 does not end"),
+        ('scan_id,report_text\na, "x"\n', "line 2 begins with a blank and a quotation mark"),
         (b"scan_id,report_text\na,x\nb,y\0\n", "NUL byte in line 3"),
         ("scan_id,report_text\na,x\n".encode("utf-16"), "UTF-16"),
         ("scan_id,report_text\na,x\nb,T\xfcr\n".encode("cp1252"), "line 3 holds a letter"),
