@@ -127,7 +127,8 @@ def factorize(
 ) -> None:
     """Give a model an SFP in place of its dense projection, in little memory.
 
-    Training's stage sfp does the same by itself, in memory; a folder made here it takes as it is.
+    Training's stage sfp does the same by itself at every start; a folder made here it takes as it
+    is.
 
     Example: ctlite factorize runs/fast models/fast-rank6 --rank 6
     """
@@ -154,7 +155,7 @@ def evaluate(
         ),
     ] = None,
     thresholds: Annotated[
-        str,
+        Literal["tune", "stored", "same-set"],
         typer.Option(
             help="Where thresholds come from: tune (the tuning split), stored (the model's own) "
             "or same-set (the test scans themselves, which flatters F1 and accuracy)."
@@ -182,7 +183,7 @@ def evaluate(
     start_logging(verbose)
     with mendable():
         from cli.progress import progress_bar
-        from cli.scores import check_choice, show_scores
+        from cli.scores import show_scores
         from ctlite.evaluate.evaluate import evaluate_run
         from ctlite.trainer import choose_device
         from ctprep.store.manifest import Prompts
@@ -196,7 +197,7 @@ def evaluate(
                 store=store,
                 dataset=dataset,
                 prompts=Prompts(positive=prompts[0], negative=prompts[1]),
-                thresholds=check_choice(thresholds),
+                thresholds=thresholds,
                 batch_size=batch_size,
                 device=choose_device(device),
                 on_scan=lambda _: progress.advance(task),
@@ -240,7 +241,8 @@ def experiment(
         Path, typer.Option(help="Folder of all experiments: corpus, runs, results.")
     ] = Path("experiments"),
     scale: Annotated[
-        str, typer.Option(help="phantom (a synthetic corpus, made if missing) or paper.")
+        Literal["phantom", "paper"],
+        typer.Option(help="phantom: a synthetic corpus, made if missing."),
     ] = "phantom",
     seeds: Annotated[int, typer.Option(min=1, help="How often each run is made.")] = 4,
     override: Annotated[
@@ -251,7 +253,7 @@ def experiment(
             "or of the corpus, corpus.labels=my.csv.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="Where models are scored, as in eval.")] = "auto",
+    device: Device = "auto",
     dry_run: DryRun = False,
     as_json: Json = False,
     verbose: Verbose = 0,
@@ -259,7 +261,8 @@ def experiment(
     """Do an experiment of the paper: every arm, every seed, one table and one picture.
 
     Run it again to go on where it was cut short; finished runs are kept, also for other
-    experiments. Results are in OUT/NAME.
+    experiments. Models are scored on --device, and trained on that of their recipes. Results are
+    in OUT/NAME.
 
     Example: ctlite experiment loss-ablation --out experiments --seeds 4
     """
@@ -267,13 +270,13 @@ def experiment(
     with mendable():
         from cli.experiment import show_experiment, show_plan
         from ctlite.experiments.corpus import find_corpus
-        from ctlite.experiments.definition import check_scale, load_experiment
+        from ctlite.experiments.definition import load_experiment
         from ctlite.experiments.plan import plan_experiment
 
-        chosen, overrides = check_scale(scale), override or []
-        corpus = find_corpus(chosen, out, overrides)
+        overrides = override or []
+        corpus = find_corpus(scale, out, overrides)
         plan = plan_experiment(
-            load_experiment(name), chosen, corpus, out, seeds=seeds, overrides=overrides
+            load_experiment(name), scale, corpus, out, seeds=seeds, overrides=overrides
         )
         if dry_run:
             show_plan(plan, as_json=as_json)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from cli.errors import mendable
+from cli.exchange import describe, export_monai
 from cli.items import show_items
 from cli.label import label_reports
 from cli.look import doctor, export, inspect, preview, stats
@@ -229,6 +230,8 @@ app.command()(split)
 app.command()(inspect)
 app.command()(preview)
 app.command()(export)
+app.command()(export_monai)
+app.command()(describe)
 app.command()(stats)
 app.command()(doctor)
 app.command()(verify)

@@ -47,7 +47,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         )
     for name in missing:
         typer.echo(f"{plan.corpus.path(name)}: to be made")
-    todo = [run for run in plan.runs if not RunFolder(run.folder).model.is_dir()]
+    todo = [planned for run, planned in zip(runs, plan.runs, strict=True) if not run["is_done"]]
     steps = sum(run.recipe.schedule.steps for run in todo)
     typer.echo(
         f"{plan.experiment.name}: {len(plan.runs)} runs, {len(todo)} to do with {steps:,} steps; "

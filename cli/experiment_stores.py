@@ -15,7 +15,7 @@ from ctprep.store.layout import CATALOG
 from ctprep.store.place import find_place
 
 if TYPE_CHECKING:
-    from ctprep.engine import Item
+    from ctprep.jobs import Item
 
 MARKER = "made.json"
 """Beside a synthetic corpus that is whole."""

@@ -1,15 +1,19 @@
 """How the items of a run are shown: a line an item for machines, a closing line for people."""
 
 import json
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from cli.errors import EXIT_REFUSALS
 
 if TYPE_CHECKING:
-    from ctprep.engine import Item
+    from ctprep.jobs import Item
+    from ctprep.reports.filter import ReportItem
+    from ctprep.reports.label import LabelItem
+
+Result = TypeVar("Result", "ReportItem", "LabelItem")
 
 
 def show_items(items: "Iterable[Item]", verb: str, as_json: bool) -> None:
@@ -37,3 +41,22 @@ def show_items(items: "Iterable[Item]", verb: str, as_json: bool) -> None:
         typer.echo(f"{verb}: {told or 'nothing to do'}")
     if refusals:
         raise typer.Exit(EXIT_REFUSALS)
+
+
+def count_results(results: Iterable[Result], counts: dict[str, int]) -> Iterator[Result]:
+    """Pass the results of reports on while counting them; tell of refusals on standard error.
+
+    Args:
+        results: what the work yields.
+        counts: how many there are of each status so far; is added to.
+    """
+    for result in results:
+        counts[result.status] += 1
+        if result.status == "refused":
+            typer.echo(f"refused {result.scan_id}: {result.what}\n  mend:  {result.mend}", err=True)
+        yield result
+
+
+def tell_counts(counts: dict[str, int]) -> str:
+    """Tell the counts that are not 0, for a closing line."""
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)

@@ -15,7 +15,7 @@ from cli.errors import EXIT_REFUSALS
 from cli.scores import print_table
 from ctlite.models.config import Preprocessing
 from ctlite.predictor import Finding, Predictor
-from ctprep.engine import Item
+from ctprep.jobs import Item
 from ctprep.prepare import prepared
 from ctprep.store.disk import write_atomically
 from ctprep.store.errors import SourceError

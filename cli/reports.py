@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from cli.errors import EXIT_REFUSALS, mendable
+from cli.items import count_results, tell_counts
 from cli.options import Json, Verbose, start_logging
 
 
@@ -85,11 +86,12 @@ def filter_reports(
 
     start_logging(verbose)
     with mendable():
-        total = len(read_raw_reports(reports))
+        raw = read_raw_reports(reports)
         options = ModelOptions(model, batch_size, base_url, key_variable, concurrency, timeout)
         results = report_filter.filter_reports(
             reports,
             table,
+            raw=raw,
             backend=build_backend(backend, options, language=language),
             mode=mode,
             keep_identifiers=keep_identifiers,
@@ -101,28 +103,24 @@ def filter_reports(
         flags: dict[str, int] = {}
         kept = sentences = 0
         begin = time.monotonic()
-        for result in follow(results, "filter-reports", total):
-            counts[result.status] += 1
+        followed = follow(results, "filter-reports", len(raw))
+        for result in count_results(followed, counts):
             kept += len(result.kept_sentences)
             sentences += result.sentence_count
             _add(removed, result.removed)
             _add(flags, dict.fromkeys(result.flags, 1))
-            if result.status == "refused":
-                typer.echo(
-                    f"refused {result.scan_id}: {result.what}\n  mend:  {result.mend}", err=True
-                )
         rate = sum(counts.values()) / max(time.monotonic() - begin, 1e-9)
         if as_json:
             told = {"sentences": sentences, "kept": kept, "flags": flags, "removed": removed}
             typer.echo(json.dumps({**counts, **told}))
         else:
             typer.echo(
-                f"filter-reports: {_tell(counts)}; {kept} of {sentences} sentences kept; "
+                f"filter-reports: {tell_counts(counts)}; {kept} of {sentences} sentences kept; "
                 f"{rate:.1f} reports a second"
             )
             for what, some in (("flags", flags), ("taken out", removed)):
                 if some:
-                    typer.echo(f"  {what}: {_tell(some)}")
+                    typer.echo(f"  {what}: {tell_counts(some)}")
     if counts["refused"]:
         raise typer.Exit(EXIT_REFUSALS)
 
@@ -130,7 +128,3 @@ def filter_reports(
 def _add(counts: dict[str, int], more: dict[str, int]) -> None:
     for name, count in more.items():
         counts[name] = counts.get(name, 0) + count
-
-
-def _tell(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)

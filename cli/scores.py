@@ -1,36 +1,16 @@
 """How scores are shown: a table a run, and one table over several."""
 
 from collections.abc import Sequence
-from typing import cast, get_args
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from ctlite.evaluate.comparison import ComparisonRow
-from ctlite.evaluate.scores import Interval, Scores, ThresholdChoice
-from ctprep.store.errors import RecipeError
+from ctlite.evaluate.scores import Interval, Scores
 
 WIDTH = 120
 """Of a table that goes to a file or a pipe."""
-
-
-def check_choice(name: str) -> ThresholdChoice:
-    """Check where thresholds are to come from.
-
-    Args:
-        name: as typed.
-
-    Returns:
-        The same.
-
-    Raises:
-        RecipeError: there is no such choice.
-    """
-    known = get_args(ThresholdChoice)
-    if name not in known:
-        raise RecipeError(f"thresholds cannot come from {name!r}", mend=f"use {', '.join(known)}")
-    return cast(ThresholdChoice, name)
 
 
 def show_scores(scores: Scores, *, as_json: bool) -> None:

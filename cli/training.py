@@ -9,8 +9,10 @@ from rich.progress import Progress, TaskID
 from cli.progress import progress_bar
 from ctlite import ranks
 from ctlite.assembly import assemble, estimate_step
+from ctlite.models.approximated import OnBlock
 from ctlite.recipe import Recipe, to_toml
-from ctlite.trainer import StepReport, train
+from ctlite.step_report import StepReport
+from ctlite.trainer import train
 
 LINES_A_RUN = 10
 """Where there is no terminal for a bar, so many lines tell the losses."""
@@ -23,7 +25,8 @@ def show_plan(recipe: Recipe, *, as_json: bool) -> None:
         recipe: resolved; its files are opened and checked.
         as_json: one JSON object instead of text.
     """
-    parts = assemble(recipe)
+    with progress_bar() as progress:
+        parts = assemble(recipe, _block_bar(progress))
     groups = parts.stage.parameter_groups(recipe.optimizer.lr, recipe.optimizer.weight_decay)
     estimate = estimate_step(parts.stage, recipe)
     if ranks.rank():
@@ -67,7 +70,7 @@ def show_training(recipe: Recipe, run: Path, *, as_json: bool) -> None:
     last: StepReport | None = None
     with progress_bar() as progress:
         task = progress.add_task(run.name, total=recipe.schedule.steps)
-        for report in train(recipe, run):
+        for report in train(recipe, run, _block_bar(progress)):
             last = report
             _advance(progress, task, report)
             if as_json:
@@ -80,6 +83,18 @@ def show_training(recipe: Recipe, run: Path, *, as_json: bool) -> None:
         typer.echo(f"{run}: finished before; nothing to do")
     else:
         typer.echo(f"{run}: {last.step} steps done, {_losses(last)}")
+
+
+def _block_bar(progress: Progress) -> OnBlock:
+    # A bar of its own, there as long as it takes: the steps that follow have another rate.
+    task = progress.add_task("factorize (blocks)", total=None, visible=False)
+
+    def show(done: int, of: int) -> None:
+        progress.update(task, completed=done, total=of, visible=done < of)
+        if progress.disable and not done:
+            typer.echo(f"finding the SFP nearest to a dense projection of {of:,} blocks", err=True)
+
+    return show
 
 
 def _advance(progress: Progress, task: TaskID, report: StepReport) -> None:

@@ -12,7 +12,7 @@ from cli.options import Json, Scheduler, Verbose, Workers, default_workers, star
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ctprep.verify.verify import Finding
+    from ctprep.verify.finding import Finding
 
 
 def verify(

@@ -8,6 +8,7 @@ from ctlite import ranks
 from ctlite.data.loader import Loader
 from ctlite.data.reports import Reports, read_report_texts, reports_of_scans
 from ctlite.memory import GIB, MemoryEstimate, estimate_memory, is_out_of_memory
+from ctlite.models.approximated import OnBlock
 from ctlite.recipe import DataRecipe, Recipe
 from ctlite.stages.stage import Need, Setup, Stage
 from ctprep.store.attributes import Kind
@@ -30,11 +31,12 @@ class Parts:
     """The tuning scans, where their loss is asked for."""
 
 
-def assemble(recipe: Recipe) -> Parts:
+def assemble(recipe: Recipe, on_block: OnBlock | None = None) -> Parts:
     """Open, check and build everything a run needs.
 
     Args:
         recipe: resolved.
+        on_block: follows a projection that is factorized for it.
 
     Returns:
         The parts; the stage is on the CPU.
@@ -60,6 +62,7 @@ def assemble(recipe: Recipe) -> Parts:
         jpeg=None if jpeg is None else jpeg.attributes,
         max_tokens=data.max_tokens,
         reports=[report for scan_id, report in by_scan.items() if scan_id in train],
+        on_block=on_block,
     )
     reports = None
     if "text" in needs:

@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ctlite import ranks
 from ctlite.averaging import WeightAverage
-from ctlite.divided import divided_like, whole_state
+from ctlite.divided import divided_like, write_first
+from ctlite.models.weights_writer import in_file_order, write_state
 from ctlite.stages.stage import Stage
 from ctprep.store.disk import writing
 from ctprep.store.errors import CheckpointError, located
@@ -50,11 +51,12 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     average: WeightAverage,
     progress: Progress,
+    frozen: int,
 ) -> Path:
     """Write a checkpoint beside its place, and rename it when it is on disk.
 
-    All ranks give what they hold, and the first one writes it whole: it does not matter to the
-    next run how the parameters were divided.
+    All ranks give what they hold, a tensor at a time, and the first one writes it whole: it does
+    not matter to the next run how the parameters were divided.
 
     Args:
         folder: of the run's checkpoints.
@@ -62,65 +64,56 @@ def save_checkpoint(
         optimizer: its moments.
         average: of the weights.
         progress: step and data position.
+        frozen: `frozen_sum` of the stage, which takes seconds where a teacher has gigabytes.
 
     Returns:
         Folder of the checkpoint.
     """
     final = folder / f"step-{progress.step:08d}"
-    tensors = {
-        STAGE_FILE: whole_state(_stage_state(stage)),
-        OPTIMIZER_FILE: whole_state(_optimizer_state(stage, optimizer)),
-        AVERAGE_FILE: whole_state(average.state_dict()),
+    states = {
+        STAGE_FILE: in_file_order(_stage_state(stage)),
+        OPTIMIZER_FILE: in_file_order(_optimizer_state(stage, optimizer)),
+        AVERAGE_FILE: in_file_order(average.state_dict()),
         RANDOM_FILE: _random_state(),
     }
-    frozen = frozen_sum(stage)
-    ranks.first_alone(lambda: _write(final, tensors, progress, frozen), lambda: None)
+    values = {"step": progress.step, "loader": progress.loader, "frozen": frozen}
+
+    def write(wholes: Iterator[Tensor]) -> None:
+        partial = folder / f".{final.name}.partial"
+        with written_whole(partial, final):
+            for name, state in states.items():
+                write_state(partial / name, state, wholes)
+            text = json.dumps(values, indent=2) + "\n"
+            (partial / STATE_FILE).write_text(text, encoding="utf-8")
+        for old in list_checkpoints(folder)[:-KEEP]:
+            # One that stays takes room, and the new one is safe.
+            shutil.rmtree(old, ignore_errors=True)
+
+    # Three files of gigabytes: on a GPU, or divided, they would hardly fit in memory at once.
+    write_first([tensor for state in states.values() for tensor in state.values()], write)
     return final
 
 
-def _write(
-    final: Path, tensors: dict[str, dict[str, Tensor]], progress: Progress, frozen: int
-) -> None:
-    folder = final.parent
-    partial = folder / f".{final.name}.partial"
-    with written_whole(partial, final):
-        for name, state in tensors.items():
-            save_file(state, partial / name)
-        values = {"step": progress.step, "loader": progress.loader, "frozen": frozen}
-        (partial / STATE_FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    for old in list_checkpoints(folder)[:-KEEP]:
-        # One that stays takes room, and the new one is safe.
-        shutil.rmtree(old, ignore_errors=True)
-
-
 @contextmanager
-def written_whole(partial: Path, final: Path) -> Iterator[None]:
+def written_whole(partial: Path, final: Path, where: str | None = None) -> Iterator[None]:
     """Let a folder be filled, and give it its name when it is whole; otherwise remove it.
 
     Args:
         partial: made empty.
         final: replaced where it exists; what was there stays if anything goes wrong.
+        where: how errors name it; its path where left out.
 
     Raises:
         PlaceError: the disk is full, read-only or fails.
     """
     try:
-        with writing(str(final)):
+        with writing(where or str(final)):
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            try:
-                yield
-            except SafetensorError as error:
-                # Its own error for what the system says of the disk; the number is in the words.
-                raise _disk_error(error) from error
+            yield
             publish_folder(partial, final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _disk_error(error: SafetensorError) -> OSError:
-    number = re.search(r"os error (\d+)", str(error))
-    return OSError(int(number.group(1)) if number else 0, str(error))
 
 
 def publish_folder(partial: Path, final: Path) -> None:
@@ -168,7 +161,11 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(
-    path: Path, stage: Stage, optimizer: torch.optim.Optimizer, average: WeightAverage
+    path: Path,
+    stage: Stage,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage,
+    frozen: int,
 ) -> Progress:
     """Bring stage, optimizer and random generators to where they were.
 
@@ -177,6 +174,7 @@ def load_checkpoint(
         stage: as it was built from the same recipe.
         optimizer: likewise.
         average: likewise.
+        frozen: `frozen_sum` of the stage.
 
     Returns:
         Step and data position.
@@ -187,7 +185,7 @@ def load_checkpoint(
     with located(path):
         try:
             values = json.loads((path / STATE_FILE).read_text(encoding="utf-8"))
-            _check_frozen(stage, values)
+            _check_frozen(frozen, values)
             _load_stage(stage, load_file(path / STAGE_FILE))
             _load_optimizer(stage, optimizer, load_file(path / OPTIMIZER_FILE))
             average.load_state_dict(load_file(path / AVERAGE_FILE))
@@ -220,8 +218,7 @@ def frozen_sum(stage: Stage) -> int:
     )
 
 
-def _check_frozen(stage: Stage, values: Mapping[str, Any]) -> None:
-    own = frozen_sum(stage)
+def _check_frozen(own: int, values: Mapping[str, Any]) -> None:
     # Checkpoints of before have no sum.
     if values.get("frozen", own) != own:
         raise CheckpointError(

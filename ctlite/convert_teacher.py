@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ctlite.checkpoint import publish_folder
+from ctlite.checkpoint import written_whole
 from ctlite.model_card import write_card
 from ctlite.models.config import ModelConfig, Origin
 from ctlite.models.ct_clip import TEXT_FOLDER, WEIGHTS_FILE, CtClip
@@ -25,7 +25,6 @@ from ctlite.models.text_encoder import TextTower, save_text_tower
 from ctlite.models.weights_file import read_weights, show_name
 from ctlite.models.weights_writer import is_writable, write_weights
 from ctprep.store.attributes import Grid
-from ctprep.store.disk import writing
 from ctprep.store.errors import CheckpointError, PlaceError, located
 
 LICENSE = "CC-BY-NC-SA-4.0"
@@ -147,35 +146,29 @@ def write_teacher(teacher: Teacher, out: Path) -> Generator[int]:
     check_out(out, teacher.weight_bytes)
     out = out.absolute()
     partial = out.with_name(f".{out.name}.partial")
-    with writing(out.name):
-        try:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            digest = hashlib.sha256()
-            with teacher.path.open("rb") as file:
-                while piece := file.read(HASH_PIECE):
-                    digest.update(piece)
-                    yield len(piece)
-            origin = Origin(
-                name=teacher.release,
-                file=teacher.path.name if Path(teacher.given).exists() else teacher.given,
-                sha256=digest.hexdigest(),
-                license=LICENSE,
-                text_encoder=teacher.text_encoder,
-            )
-            yield from write_weights(partial / WEIGHTS_FILE, teacher.weights)
-            save_text_tower(partial / TEXT_FOLDER, teacher.text)
-            config = teacher.config.model_copy(update={"origin": origin})
-            config.write(partial)
-            story = [
-                f"The weights of {origin.name}, number for number, but for those that take no "
-                "part; made by `ctlite convert-teacher`, which trains nothing.",
-                f"Cite CT-CLIP (Hamamci et al.). The tokenizer is that of {origin.text_encoder}.",
-            ]
-            write_card(partial, origin.name, config, story)
-            publish_folder(partial, out)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    with written_whole(partial, out, out.name):
+        digest = hashlib.sha256()
+        with teacher.path.open("rb") as file:
+            while piece := file.read(HASH_PIECE):
+                digest.update(piece)
+                yield len(piece)
+        origin = Origin(
+            name=teacher.release,
+            file=teacher.path.name if Path(teacher.given).exists() else teacher.given,
+            sha256=digest.hexdigest(),
+            license=LICENSE,
+            text_encoder=teacher.text_encoder,
+        )
+        yield from write_weights(partial / WEIGHTS_FILE, teacher.weights)
+        save_text_tower(partial / TEXT_FOLDER, teacher.text)
+        config = teacher.config.model_copy(update={"origin": origin})
+        config.write(partial)
+        story = [
+            f"The weights of {origin.name}, number for number, but for those that take no "
+            "part; made by `ctlite convert-teacher`, which trains nothing.",
+            f"Cite CT-CLIP (Hamamci et al.). The tokenizer is that of {origin.text_encoder}.",
+        ]
+        write_card(partial, origin.name, config, story)
 
 
 def check_out(out: Path, weight_bytes: int) -> None:

@@ -1,6 +1,6 @@
 """Tensors of which each process holds a part (FSDP2): whole for a file, and in parts again."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
@@ -62,19 +62,35 @@ def divide_again(module: nn.Module) -> None:
             part.reshard()
 
 
-def whole_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Bring tensors together in the CPU's memory of rank 0; all ranks must ask for it.
+def write_first(tensors: Sequence[Tensor], write: Callable[[Iterator[Tensor]], None]) -> None:
+    """Have rank 0 write tensors, of which one at a time is whole; all ranks must ask for it.
 
     Args:
-        state: tensors by name, divided or not.
+        tensors: divided or not, on any device.
+        write: goes over them, whole and in this order, on rank 0 alone.
 
-    Returns:
-        The same names on rank 0, nothing on the others. On the device one tensor at a time is
-        whole.
+    Raises:
+        CtError: of the writing, on all ranks.
     """
-    kept = {}
-    for name, tensor in state.items():
+    wholes = _each_whole(tensors)
+
+    def work() -> None:
+        try:
+            write(wholes)
+        finally:
+            # Whatever becomes of the file, the others go on giving their parts.
+            for _ in wholes:
+                pass
+
+    if ranks.rank():
+        for _ in wholes:
+            pass
+    ranks.first_alone(work, lambda: None)
+
+
+def _each_whole(tensors: Sequence[Tensor]) -> Iterator[Tensor]:
+    for tensor in tensors:
         value = whole(tensor.detach())
         if ranks.rank() == 0:
-            kept[name] = value.cpu().contiguous()
-    return kept
+            yield value
+        del value

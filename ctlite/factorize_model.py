@@ -23,6 +23,7 @@ from torch import Tensor
 from ctlite.checkpoint import publish_folder
 from ctlite.convert_teacher import check_out
 from ctlite.model_card import write_card
+from ctlite.models.approximated import DENSE, PROJECTION
 from ctlite.models.config import ModelConfig
 from ctlite.models.ct_clip import TEXT_FOLDER, WEIGHTS_FILE, find_model
 from ctlite.models.projection import SFP, sfp_parameter_counts
@@ -32,8 +33,6 @@ from ctlite.models.weights_writer import Layout, lay_out, write_numbers
 from ctprep.store.disk import write_atomically, writing
 from ctprep.store.errors import CheckpointError, PlaceError
 
-PROJECTION = "to_visual_latent"
-DENSE = f"{PROJECTION}.weight"
 JOURNAL = "progress.json"
 
 
@@ -119,6 +118,7 @@ class Factorization:
             CheckpointError: something came to be at the place of the folder.
         """
         with writing(self.out.name), self._alone():
+            # Once more, now that nobody else can go on with it.
             self.done = self._find_done()
             if not self.done.blocks:
                 self._begin()

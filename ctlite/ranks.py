@@ -84,6 +84,20 @@ def first_alone(work: Callable[[], T], otherwise: Callable[[], T]) -> T:
     return otherwise()
 
 
+def raise_together(fault: CtError | None) -> None:
+    """Let what went wrong on any rank end all of them; all must ask.
+
+    Args:
+        fault: of this rank.
+
+    Raises:
+        CtError: this rank's own, or else that of the first rank that has one.
+    """
+    faults = [each for each in gather_values(fault) if each is not None]
+    if faults:
+        raise fault or faults[0]
+
+
 def wait() -> None:
     """Wait until all ranks are here."""
     if world_size() > 1:

@@ -57,7 +57,7 @@ class DataRecipe(Section):
     cache_gib: float = Field(default=100.0, gt=0)
     """What the folder may hold."""
     unreadable_quota: int = Field(default=0, ge=0)
-    """Unreadable volumes to go without before the run stops."""
+    """Unreadable volumes, of all processes, to go without before the run stops."""
 
 
 class InitRecipe(Section):

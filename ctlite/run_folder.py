@@ -4,17 +4,18 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ctlite import ranks
 from ctlite.checkpoint import list_checkpoints, written_whole
-from ctlite.divided import whole_state
+from ctlite.divided import write_first
 from ctlite.model_card import write_card
 from ctlite.models.config import CONFIG_FILE
 from ctlite.models.ct_clip import MODEL_FOLDER, CtClip
@@ -156,15 +157,14 @@ class RunFolder:
             model: to be evaluated.
             recipe: by which it was trained.
         """
-        state = whole_state(model.state_dict())
 
-        def write() -> None:
+        def write(wholes: Iterator[Tensor]) -> None:
             partial = self.path / ".model.partial"
             with written_whole(partial, self.model):
-                model.save_pretrained(partial, state)
+                model.save_pretrained(partial, wholes)
                 write_card(partial, self.path.resolve().name, model.config, tell_story(recipe))
 
-        ranks.first_alone(write, lambda: None)
+        write_first(list(model.saved_state().values()), write)
 
 
 def _step_of(line: str) -> int | None:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from ctlite import ranks
 from ctlite.assembly import assemble, estimate_step
 from ctlite.averaging import WeightAverage
-from ctlite.checkpoint import Progress, load_checkpoint, save_checkpoint
+from ctlite.checkpoint import Progress, frozen_sum, load_checkpoint, save_checkpoint
 from ctlite.compiling import compile_blocks
 from ctlite.data.batch import Batch
 from ctlite.data.loader import Loader
@@ -26,6 +26,7 @@ from ctlite.memory import (
     out_of_memory,
     peak_bytes,
 )
+from ctlite.models.approximated import OnBlock
 from ctlite.optimizer import (
     build_optimizer,
     clip_gradients,
@@ -36,6 +37,7 @@ from ctlite.parallel import ParallelStage
 from ctlite.recipe import Recipe
 from ctlite.run_folder import RunFolder
 from ctlite.stages.stage import Stage
+from ctlite.step_report import StepReport
 from ctlite.stopping import StopRequest
 from ctlite.tensorboard import Board
 from ctprep.store.errors import CtError, RecipeError, located
@@ -43,45 +45,9 @@ from ctprep.store.errors import CtError, RecipeError, located
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class StepReport:
-    """What one step did."""
-
-    step: int
-    """Steps done, from 1."""
-    steps: int
-    """Of the whole run."""
-    losses: dict[str, float]
-    """By name, with `total`; means over the accumulated batches."""
-    lr: float
-    """Of the base group."""
-    gradient_norm: float
-    """Before clipping."""
-    step_s: float
-    """The whole step, with waiting."""
-    wait_data_s: float
-    """Of it, waiting for the loader."""
-    peak_gib: float
-    """Most memory held so far."""
-    tune: dict[str, float] | None = None
-    """What the stage measures, as means over the full batches of tuning scans, at the steps that
-    ask for it."""
-
-    def metrics(self) -> dict[str, float | int]:
-        """Name the values as `metrics.jsonl` does, with their units."""
-        values: dict[str, float | int] = {"step": self.step}
-        values |= {f"loss/{name}": value for name, value in self.losses.items()}
-        values |= {
-            "lr": self.lr,
-            "gradient_norm": self.gradient_norm,
-            "time/step_s": self.step_s,
-            "time/wait_data_s": self.wait_data_s,
-            "memory/peak_gib": self.peak_gib,
-        }
-        return values | {f"tune/{name}": value for name, value in (self.tune or {}).items()}
-
-
-def train(recipe: Recipe, run_folder: Path) -> Generator[StepReport, None, None]:
+def train(
+    recipe: Recipe, run_folder: Path, on_block: OnBlock | None = None
+) -> Generator[StepReport, None, None]:
     """Train what a recipe says, from where the run folder stands.
 
     SIGTERM and Ctrl-C let the step end, write a checkpoint and raise `KeyboardInterrupt`.
@@ -90,6 +56,7 @@ def train(recipe: Recipe, run_folder: Path) -> Generator[StepReport, None, None]
     Args:
         recipe: resolved.
         run_folder: made where missing; a run of the same recipe in it is gone on with.
+        on_block: follows a projection that is factorized before the first step.
 
     Yields:
         A report a step.
@@ -106,7 +73,7 @@ def train(recipe: Recipe, run_folder: Path) -> Generator[StepReport, None, None]
     )
     board = Board(run_folder) if recipe.tensorboard and not ranks.rank() else None
     torch.manual_seed(recipe.seed)
-    parts = assemble(recipe)
+    parts = assemble(recipe, on_block)
     loop = _Loop(recipe, run, device, parts.stage, parts.loader, parts.tuning)
     loop.start()
     if board is None:
@@ -181,8 +148,10 @@ class _Loop:
         if ranks.rank():
             # All began alike; what is drawn from now on, such as dropout, is each rank's own.
             torch.manual_seed(self.recipe.seed * ranks.world_size() + ranks.rank())
+        # Once a run: a teacher of gigabytes takes seconds.
+        self.frozen = frozen_sum(self.stage)
         if last is not None:
-            progress = load_checkpoint(last, self.stage, self.optimizer, self.average)
+            progress = load_checkpoint(last, self.stage, self.optimizer, self.average, self.frozen)
             with located(last):
                 self.loader.load_state_dict(progress.loader)
             self.step = self.saved = progress.step
@@ -196,9 +165,11 @@ class _Loop:
             while self.step < plan.steps:
                 with self._memory_told():
                     report = self._looked_at(self._one_step(batches))
-                self._log(report)
+                fault = self._log(report)
                 is_last = self.step == plan.steps
-                asked = ranks.agree(stop.is_set, self.device)
+                asked = ranks.agree(stop.is_set or fault is not None, self.device)
+                if asked:
+                    ranks.raise_together(fault)
                 is_saved = is_last or asked or self.step % plan.checkpoint_steps == 0
                 if is_saved:
                     self.save()
@@ -218,19 +189,24 @@ class _Loop:
         try:
             return replace(report, tune=self._tune())
         except CtError:
-            self._log(report)
+            ranks.raise_together(self._log(report))
             self.save()
             raise
 
-    def _log(self, report: StepReport) -> None:
+    def _log(self, report: StepReport) -> CtError | None:
+        # Not raised, since the other ranks would wait for the first one.
         if ranks.rank() == 0:
-            self.run.log(report.metrics())
+            try:
+                self.run.log(report.metrics())
+            except CtError as error:
+                return error
+        return None
 
     def save(self) -> None:
         """Write a checkpoint of the step that was done last."""
         progress = Progress(self.step, self.loader.state_dict())
         folder = self.run.checkpoints
-        save_checkpoint(folder, self.stage, self.optimizer, self.average, progress)
+        save_checkpoint(folder, self.stage, self.optimizer, self.average, progress, self.frozen)
         self.saved = self.step
 
     @contextmanager

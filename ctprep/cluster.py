@@ -10,8 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ctprep.engine import MEMORY_SHARE
 from ctprep.interrupts import interrupts_held
+from ctprep.jobs import MEMORY_SHARE
 from ctprep.scratch import scratch_folder
 from ctprep.store.errors import ClusterError
 from ctprep.versions import installed_versions

@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int16, UInt8
 
-from ctprep.engine import PROCESS_BYTES, Item, VolumeJob, refused, run
+from ctprep.engine import run
+from ctprep.jobs import PROCESS_BYTES, Item, VolumeJob, refused
 from ctprep.quality import write_measured
 from ctprep.report import cataloged, recorded
 from ctprep.store.attributes import LUNG, StoreAttributes, VolumeAttributes, Window

@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic
 
 from ctprep.cluster import Fleet, connect
-from ctprep.engine import Item, J, killed, memory_budget, too_large
+from ctprep.jobs import Item, J, killed, memory_budget, too_large
 from ctprep.store.errors import ClusterError
 
 if TYPE_CHECKING:

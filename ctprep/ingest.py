@@ -8,9 +8,10 @@ from itertools import chain, islice
 from pathlib import Path
 
 from ctprep.dataset import load_dataset
-from ctprep.engine import Item, refused, run
+from ctprep.engine import run
 from ctprep.fingerprints import Fingerprints, fingerprint_files
 from ctprep.ingest_volume import Job, Settings, ingest_volume, is_made_alike
+from ctprep.jobs import Item, refused
 from ctprep.native import NativeJpeg, native_store_attributes
 from ctprep.report import cataloged, recorded
 from ctprep.roster import Roster, ScanIds

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from ctprep.compress import window_volume
 from ctprep.dataset import TableFacts
-from ctprep.engine import Item, refused
 from ctprep.fingerprints import hash_files, unchanging
 from ctprep.geometry import to_canonical
+from ctprep.jobs import Item, refused
 from ctprep.native import NativeJpeg, native_gray
 from ctprep.quality import write_measured
 from ctprep.resample import content_box, to_grid

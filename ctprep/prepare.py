@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ctprep.compress import compress_store
-from ctprep.engine import Item
 from ctprep.ingest import ingest
+from ctprep.jobs import Item
 from ctprep.scratch import scratch_folder
 from ctprep.store.attributes import Grid, Window
 from ctprep.store.store import VolumeStore

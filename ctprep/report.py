@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ctprep.engine import Item
+from ctprep.jobs import Item
 from ctprep.store.disk import writing
 from ctprep.store.place import Where, find_place
 from ctprep.store.store import VolumeStore
@@ -44,7 +44,7 @@ def recorded(items: Iterable[Item], store: Where) -> Iterator[Item]:
 
 
 def cataloged(store: VolumeStore) -> Iterator[Item]:
-    """Write the catalog at the end of a run, and refuse the volumes that it cannot list.
+    """End a run: clean up after workers that were killed, write the catalog, tell its faults.
 
     Args:
         store: that the run has written.
@@ -52,6 +52,9 @@ def cataloged(store: VolumeStore) -> Iterator[Item]:
     Raises:
         PlaceError: it cannot be written.
     """
+    if store.place.path is not None:
+        # In a bucket, what may be of a living writer goes a day later.
+        store.place.clean()
     # A folder by its name, as everywhere in a report; a bucket is not found by that.
     shown = store.name if store.place.path is not None else store.url
     for error in store.write_catalog():

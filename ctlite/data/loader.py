@@ -16,22 +16,23 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Shaped
 
+from ctlite import ranks
 from ctlite.data.batch import Batch
 from ctlite.data.buffers import Buffer, BufferPool
+from ctlite.data.orders import Orders
 from ctlite.data.reports import Reports
-from ctlite.data.sampler import epoch_order, order_digest, rank_share
-from ctlite.data.stores import stores_by_kind
-from ctprep.store.errors import CheckpointError, PlaceError, RecipeError, StoreError, located
+from ctlite.data.sampler import order_digest, rank_share
+from ctlite.data.stores import read_scan, stores_by_kind
+from ctprep.store.errors import CheckpointError, CtError, PlaceError, RecipeError, StoreError
 from ctprep.store.store import VolumeStore
 
 logger = logging.getLogger(__name__)
 
 THREAD_NAME = "ctlite-loader"
-Volume = Shaped[np.ndarray, "slice row column"]
+IN_A_ROW = 100
+"""Batches that several processes leave out, at the least, before there seems to be no other."""
 VOXEL_TYPES = {"jpeg": torch.uint8, "hifi": torch.int16}
 
 
@@ -44,6 +45,16 @@ class _Planned:
     buffers: dict[str, Buffer]
     reads: list[Future[None]]
     """One a scan."""
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What one rank could not read of its part of a batch."""
+
+    rank: int
+    lost: dict[str, StoreError]
+    fault: CtError | None
+    """Of the place that all volumes lie at."""
 
 
 class Loader:
@@ -72,7 +83,8 @@ class Loader:
         prefetch: batches decoded ahead.
         threads: volumes decoded at once.
         unreadable_quota: unreadable volumes to go without, each with a warning, before the
-            run stops; their batches are smaller by them.
+            run stops; their batches are smaller by them, or left out on several processes,
+            which must then all iterate.
 
     Raises:
         RecipeError: no store, a scan without a patient, or an impossible batch size or sharding.
@@ -107,14 +119,21 @@ class Loader:
         self._seed = seed
         self._rank = rank
         self._world_size = world_size
-        self._shuffle = shuffle
         self._drop_last = drop_last
         self._prefetch = max(1, prefetch)
         self._threads = max(1, threads)
         self._quota = unreadable_quota
         self._epoch = 0
         self._position = 0
-        self._orders: dict[int, list[tuple[str, ...]]] = {}
+        self._orders = Orders(
+            self._scan_ids,
+            batch_size=batch_size * world_size,
+            seed=seed,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            reports=reports,
+            patients=patients,
+        )
         self.unreadable: list[str] = []
         """Scans gone without so far."""
         self._check_recipe()
@@ -134,19 +153,7 @@ class Loader:
         Raises:
             RecipeError: no batch can be made.
         """
-        if epoch not in self._orders:
-            # Around the turn of an epoch two are needed; more would grow with the run.
-            self._orders = dict(itertools.islice(reversed(self._orders.items()), 1))
-            self._orders[epoch] = epoch_order(
-                self._scan_ids,
-                batch_size=self._batch_size * self._world_size,
-                seed=self._seed,
-                epoch=epoch,
-                shuffle=self._shuffle,
-                keys=self._keys(epoch),
-                drop_last=self._drop_last,
-            )
-        return self._orders[epoch]
+        return self._orders.of(epoch)
 
     def epoch(self, epoch: int) -> Generator[Batch, None, None]:
         """Go over one epoch from its beginning.
@@ -170,7 +177,7 @@ class Loader:
 
     def __iter__(self) -> Generator[Batch, None, None]:
         """Go on from the current state, epoch after epoch, without an end."""
-        with closing(self._load(self._places())) as loading:
+        with closing(self._load(self._orders.places(*self.place))) as loading:
             for epoch, position, batch in loading:
                 self._epoch, self._position = epoch, position + 1
                 yield batch
@@ -232,13 +239,6 @@ class Loader:
             )
         self._epoch, self._position = state["epoch"], state["position"]
 
-    def _places(self) -> Iterator[tuple[int, int]]:
-        first = self._position
-        for epoch in itertools.count(self._epoch):
-            for position in range(first, len(self.order(epoch))):
-                yield epoch, position
-            first = 0
-
     def _load(
         self, places: Iterator[tuple[int, int]]
     ) -> Generator[tuple[int, int, Batch], None, None]:
@@ -279,7 +279,7 @@ class Loader:
         buffers = {kind: pool.take() for kind, pool in self._pools.items()}
         reads = [
             executor.submit(
-                _read_scan,
+                read_scan,
                 scan_id,
                 [(self._stores[kind], buffer[row]) for kind, buffer in buffers.items()],
             )
@@ -288,70 +288,80 @@ class Loader:
         return _Planned(share, epoch, buffers, reads)
 
     def _deliver(self, planned: _Planned) -> Batch | None:
-        kept: list[str] = []
-        for row, (scan_id, reading) in enumerate(zip(planned.scan_ids, planned.reads, strict=True)):
-            try:
-                reading.result()
-            except PlaceError:
-                # Where nothing answers no volume is at fault, and none after it could be read.
-                raise
-            except StoreError as error:
-                self._go_without(scan_id, error)
-                continue
-            if len(kept) < row:
-                for buffer in planned.buffers.values():
-                    buffer[len(kept)] = buffer[row]
-            kept.append(scan_id)
-        if not kept:
+        lost = self._await(planned)
+        rows = [row for row, scan_id in enumerate(planned.scan_ids) if scan_id not in lost]
+        # Losses over all ranks need parts of the same size.
+        if not rows or (lost and self._world_size > 1):
             for kind, buffer in planned.buffers.items():
                 self._pools[kind].give_back(buffer)
             return None
+        for place, row in enumerate(rows):
+            if place < row:
+                for buffer in planned.buffers.values():
+                    buffer[place] = buffer[row]
         lent = {
-            kind: self._pools[kind].lend(buffer, len(kept))
+            kind: self._pools[kind].lend(buffer, len(rows))
             for kind, buffer in planned.buffers.items()
         }
+        kept = tuple(planned.scan_ids[row] for row in rows)
         token_ids, mask = (None, None)
         if self._reports is not None:
             token_ids, mask = self._reports.tokenize(kept, planned.epoch)
-        return Batch(tuple(kept), lent.get("jpeg"), lent.get("hifi"), token_ids, mask)
+        return Batch(kept, lent.get("jpeg"), lent.get("hifi"), token_ids, mask)
 
-    def _go_without(self, scan_id: str, error: StoreError) -> None:
+    def _await(self, planned: _Planned) -> set[str]:
+        """Wait for the volumes of a batch; give those of all ranks that are gone without."""
+        lost: dict[str, StoreError] = {}
+        fault: CtError | None = None
+        for scan_id, reading in zip(planned.scan_ids, planned.reads, strict=True):
+            try:
+                reading.result()
+            except PlaceError as error:
+                # Where nothing answers no volume is at fault, and none after it could be read.
+                fault = error
+                break
+            except StoreError as error:
+                lost[scan_id] = error
+        own = _Outcome(self._rank, lost, fault)
+        # Without a quota whatever is lost ends the run, which the loop tells the other ranks.
+        shares = ranks.gather_values(own) if self._quota and self._world_size > 1 else [own]
+        for share in shares:
+            for scan_id, damage in share.lost.items():
+                self._go_without(scan_id, damage, is_told=share.rank == self._rank)
+        if any(share.fault for share in shares):
+            raise fault or CtError(
+                "another process could not read its scans", mend="do what that process says"
+            )
+        return {scan_id for share in shares for scan_id in share.lost}
+
+    def _go_without(self, scan_id: str, error: StoreError, *, is_told: bool) -> None:
         if scan_id in self.unreadable:
             # In another epoch: it is one scan, and was told.
             return
         if len(self.unreadable) >= self._quota:
-            if self._world_size == 1:
-                error.mend += f", or go without: --set data.unreadable_quota={self._quota + 1}"
+            error.mend += f", or go without: --set data.unreadable_quota={self._quota + 1}"
             raise error
         self.unreadable.append(scan_id)
-        logger.warning(
-            "went without scan %s (%d of %d allowed): %s",
-            scan_id,
-            len(self.unreadable),
-            self._quota,
-            error,
-        )
+        if is_told:
+            logger.warning(
+                "went without scan %s (%d of %d allowed): %s",
+                scan_id,
+                len(self.unreadable),
+                self._quota,
+                error,
+            )
 
     def _check_some(self, nothing: int, epoch: int) -> None:
         # The quota may exceed the scans, and an endless iteration would never come to a batch.
-        if nothing >= len(self.order(epoch)):
+        enough, what = len(self.order(epoch)), "not one scan of a whole epoch could be read"
+        if self._world_size > 1:
+            # One damaged scan leaves a whole batch out, and an epoch may have no other.
+            enough, what = max(enough, IN_A_ROW), f"{nothing} batches in a row were left out"
+        if nothing >= enough:
             raise StoreError(
-                f"not one scan of a whole epoch could be read, the first are "
-                f"{', '.join(self.unreadable[:5])}",
+                f"{what}, the first unreadable scans are {', '.join(self.unreadable[:5])}",
                 mend="look at the store: ctprep verify",
             )
-
-    def _keys(self, epoch: int) -> dict[str, tuple[tuple[str, str], ...]]:
-        keys: dict[str, tuple[tuple[str, str], ...]] = {}
-        for scan_id in self._scan_ids:
-            own = []
-            if self._patients is not None:
-                own.append(("patient", self._patients[scan_id]))
-            if self._reports is not None:
-                text = self._reports.unique_text(scan_id, epoch)
-                own += [] if text is None else [("text", text)]
-            keys[scan_id] = tuple(own)
-        return keys
 
     def _make_pools(self) -> dict[str, BufferPool]:
         return {
@@ -365,11 +375,10 @@ class Loader:
         }
 
     def _check_recipe(self) -> None:
-        if self._world_size > 1 and (not self._drop_last or self._quota):
+        if self._world_size > 1 and not self._drop_last:
             raise RecipeError(
                 f"{self._world_size} processes need batches of the same size",
-                mend="set data.unreadable_quota=0 and repair the store (ctprep verify --repair), "
-                "or use one process; in code, also set drop_last",
+                mend="set drop_last, or use one process",
             )
         if not 0 <= self._rank < self._world_size:
             raise RecipeError(
@@ -388,21 +397,3 @@ class Loader:
                 f"{len(unknown)} scans have no patient, the first are {', '.join(unknown[:5])}",
                 mend="add them to the scan table",
             )
-
-
-def _read_scan(scan_id: str, targets: list[tuple[VolumeStore, Volume]]) -> None:
-    try:
-        with located(scan_id):
-            for store, out in targets:
-                store.read(scan_id, out=out)
-    except PlaceError:
-        raise
-    except OSError as error:
-        raise StoreError(
-            f"it cannot be read: {error.strerror or error}",
-            mend="look at the disk, and at the store: ctprep verify",
-            where=scan_id,
-        ) from error
-    except Exception as error:
-        error.add_note(f"while reading scan {scan_id}")
-        raise

@@ -121,22 +121,17 @@ class Reports:
                 f"{', '.join(missing[:5])}",
                 mend="add their reports to the report table, or take them out of the scan table",
             )
-        empty = [scan_id for scan_id in scan_ids if self._is_empty(self.by_scan[scan_id])]
+        empty = [
+            scan_id
+            for scan_id in scan_ids
+            if not all(text.strip() for text in self._choices(scan_id))
+        ]
         if empty:
             raise TableError(
                 f"{len(empty)} of {len(scan_ids)} scans have a report whose {self.choice} text is "
                 f"empty, the first are {', '.join(empty[:5])}",
                 mend="take these scans out of the scan table, or set another data.text",
             )
-
-    def _is_empty(self, report: ReportText) -> bool:
-        seen = {
-            "full": [report.full],
-            "positive": [report.positive],
-            "mixed": [report.full, report.positive],
-            "sentences": report.sentences(),
-        }
-        return not all(text.strip() for text in seen[self.choice])
 
     def texts(self, scan_id: str, epoch: int) -> tuple[str, ...]:
         """Choose the texts of a scan.

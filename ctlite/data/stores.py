@@ -1,9 +1,20 @@
-"""Stores fit for loading: of the right kind, on one grid, with every scan."""
+"""Stores fit for loading: of the right kind, on one grid, with every scan; and one scan of them."""
 
 from collections.abc import Sequence
 
-from ctprep.store.errors import RecipeError, StoreError, StoreMismatchError
+import numpy as np
+from jaxtyping import Shaped
+
+from ctprep.store.errors import (
+    PlaceError,
+    RecipeError,
+    StoreError,
+    StoreMismatchError,
+    located,
+)
 from ctprep.store.store import VolumeStore
+
+Volume = Shaped[np.ndarray, "slice row column"]
 
 
 def stores_by_kind(
@@ -58,3 +69,31 @@ def _check_same_grid(gray_store: VolumeStore, hu_store: VolumeStore) -> None:
             mend="make the JPEG store from this hi-fi store: ctprep compress",
             where=f"{gray_store.name}, {hu_store.name}",
         )
+
+
+def read_scan(scan_id: str, targets: Sequence[tuple[VolumeStore, Volume]]) -> None:
+    """Read a scan's volumes.
+
+    Args:
+        scan_id: the scan.
+        targets: each store with the array to fill.
+
+    Raises:
+        StoreError: a volume is damaged, or its disk fails.
+        PlaceError: the bucket of a store cannot be reached.
+    """
+    try:
+        with located(scan_id):
+            for store, out in targets:
+                store.read(scan_id, out=out)
+    except PlaceError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"it cannot be read: {error.strerror or error}",
+            mend="look at the disk, and at the store: ctprep verify",
+            where=scan_id,
+        ) from error
+    except Exception as error:
+        error.add_note(f"while reading scan {scan_id}")
+        raise

@@ -2,7 +2,7 @@
 
 import tomllib
 from importlib import resources
-from typing import Literal, cast, get_args
+from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -101,24 +101,6 @@ def experiment_names() -> list[str]:
     """
     folder = resources.files("ctlite.experiments")
     return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".toml"))
-
-
-def check_scale(name: str) -> Scale:
-    """Check the name of a scale.
-
-    Args:
-        name: as typed.
-
-    Returns:
-        The same.
-
-    Raises:
-        RecipeError: there is no such scale.
-    """
-    known = get_args(Scale)
-    if name not in known:
-        raise RecipeError(f"there is no scale {name!r}", mend=f"use {' or '.join(known)}")
-    return cast(Scale, name)
 
 
 def load_experiment(name: str) -> Experiment:

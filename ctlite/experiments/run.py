@@ -13,7 +13,8 @@ from ctlite.experiments.plot import can_plot, draw
 from ctlite.experiments.summary import ArmSummary, summarize_arms, write_results
 from ctlite.experiments.table import to_markdown
 from ctlite.run_folder import RunFolder
-from ctlite.trainer import StepReport, choose_device, train
+from ctlite.step_report import StepReport
+from ctlite.trainer import choose_device, train
 from ctprep.store.errors import TableError
 
 

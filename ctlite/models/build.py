@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from ctlite.data.volumes import video_shape
 from ctlite.model_recipe import ModelRecipe, TextRecipe
 from ctlite.models.config import ModelConfig, Preprocessing, VisionConfig
-from ctlite.models.ct_clip import CtClip, find_model
+from ctlite.models.ct_clip import CtClip, StoredModel, find_model
 from ctlite.models.text_encoder import TextTower, build_small_bert, load_text_tower
 from ctlite.models.weights_file import read_weights
 from ctprep.store.attributes import StoreAttributes
@@ -152,10 +152,10 @@ def build_text_tower(recipe: TextRecipe, texts: Iterable[str]) -> TextTower:
     )
 
 
-def load_init(
+def open_init(
     init: Path, recipe: ModelRecipe | None, store: StoreAttributes, texts: Iterable[str]
-) -> CtClip:
-    """Load the model that a run starts from.
+) -> StoredModel:
+    """Open the model that a run starts from.
 
     Args:
         init: run folder, model folder, or a published checkpoint file.
@@ -164,10 +164,10 @@ def load_init(
         texts: reports, for a checkpoint with a small BERT.
 
     Returns:
-        The model in evaluation mode.
+        The model, to be loaded.
 
     Raises:
-        CheckpointError: there is none, or it is of another geometry.
+        CheckpointError: there is none, or it is damaged.
         RecipeError: a `[model]` beside a folder, or none beside a file.
     """
     if init.is_file() == (recipe is None):
@@ -182,9 +182,7 @@ def load_init(
         )
     if recipe is not None:
         config, text = build_config(recipe, store), build_text_tower(recipe.text, texts)
-        model = CtClip(config, text, blank=True)
-        model.load_weights(read_weights(init).tensors)
-        return model.eval()
+        return StoredModel(config, text, read_weights(init).tensors)
     folder = find_model(init)
     if not folder.is_dir():
         raise CheckpointError(
@@ -192,4 +190,4 @@ def load_init(
             mend="train that run to its end first, or correct init.from",
             where=str(init),
         )
-    return CtClip.from_pretrained(folder)
+    return StoredModel.open(folder)

@@ -7,13 +7,14 @@ What is special about it:
 - the text vector is BERT's last hidden state at CLS, before its pooler.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from jaxtyping import Float, Int64
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ctlite.models.config import CONFIG_FILE, ModelConfig, VisionConfig
@@ -29,6 +30,7 @@ from ctlite.models.text_encoder import (
     text_width,
 )
 from ctlite.models.weights_file import read_weights
+from ctlite.models.weights_writer import in_file_order, write_state
 from ctprep.store.errors import CheckpointError, located
 
 WEIGHTS_FILE = "model.safetensors"
@@ -124,6 +126,20 @@ class CtClip(nn.Module):
         Raises:
             CheckpointError: another geometry, or a key is missing or unknown.
         """
+        self.load_state_dict(self.pick_weights(state), strict=False)
+
+    def pick_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Check weights, and load none of them.
+
+        Args:
+            state: as `load_weights` takes it.
+
+        Returns:
+            Those that the model has a place for.
+
+        Raises:
+            CheckpointError: as `load_weights`.
+        """
         alive = {name: tensor for name, tensor in state.items() if not is_dead(name)}
         own = self.state_dict()
         shapes = {
@@ -134,21 +150,22 @@ class CtClip(nn.Module):
         if shapes:
             raise _other_geometry(alive, self.config, shapes)
         check_shapes(shapes_of(alive), shapes_of(own))
-        self.load_state_dict(alive, strict=False)
+        return alive
 
-    def save_pretrained(self, folder: Path, state: Mapping[str, Tensor] | None = None) -> None:
+    def saved_state(self) -> dict[str, Tensor]:
+        """Give the weights in the order of their file."""
+        return in_file_order(self.state_dict())
+
+    def save_pretrained(self, folder: Path, wholes: Iterator[Tensor] | None = None) -> None:
         """Write weights, configuration and tokenizer.
 
         Args:
             folder: made where missing.
-            state: the weights, where the model's own are divided among processes.
+            wholes: the tensors of `saved_state`, where the model's own are divided among processes.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        own = self.state_dict() if state is None else state
-        save_file(
-            {name: tensor.contiguous().cpu() for name, tensor in own.items()},
-            folder / WEIGHTS_FILE,
-        )
+        state = self.saved_state()
+        write_state(folder / WEIGHTS_FILE, state, wholes or iter(state.values()))
         save_text_tower(folder / TEXT_FOLDER, TextTower(self.text_transformer, self.tokenizer))
         self.config.write(folder)
 
@@ -165,16 +182,71 @@ class CtClip(nn.Module):
         Raises:
             CheckpointError: it is not one, of another version, or damaged.
         """
+        return StoredModel.open(folder).load()
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model on disk, opened: of its weights none has been read yet."""
+
+    config: ModelConfig
+    text: TextTower
+    weights: Mapping[str, Tensor]
+    """Mapped from the file."""
+    folder: Path | None = None
+    """None for a published checkpoint, of which the configuration is no part."""
+
+    @classmethod
+    def open(cls, folder: Path) -> "StoredModel":
+        """Open a model that `save_pretrained` wrote.
+
+        Args:
+            folder: of the model.
+
+        Returns:
+            Its parts.
+
+        Raises:
+            CheckpointError: it is not one, of another version, or damaged.
+        """
         config = ModelConfig.read(folder)
         with located(folder):
-            model = cls(config, restore_text_tower(folder / TEXT_FOLDER), blank=True)
-            try:
-                model.load_weights(read_weights(folder / WEIGHTS_FILE).tensors)
-            except CheckpointError as error:
-                # No [model] of a recipe has a part in this.
-                error.mend = f"save the model again, {CONFIG_FILE} and {WEIGHTS_FILE} together"
-                raise
+            text = restore_text_tower(folder / TEXT_FOLDER)
+        with of_folder(folder):
+            return cls(config, text, read_weights(folder / WEIGHTS_FILE).tensors, folder)
+
+    def load(self) -> CtClip:
+        """Make the model.
+
+        Returns:
+            The model on the CPU, in evaluation mode.
+
+        Raises:
+            CheckpointError: the weights are not those of the configuration.
+        """
+        model = CtClip(self.config, self.text, blank=True)
+        with of_folder(self.folder):
+            model.load_weights(self.weights)
         return model.eval()
+
+
+@contextmanager
+def of_folder(folder: Path | None) -> Iterator[None]:
+    """Tell what is wrong with weights by the folder that they are of.
+
+    Args:
+        folder: of a model; None where there is none.
+    """
+    if folder is None:
+        yield
+        return
+    with located(folder):
+        try:
+            yield
+        except CheckpointError as error:
+            # No [model] of a recipe has a part in this.
+            error.mend = f"save the model again, {CONFIG_FILE} and {WEIGHTS_FILE} together"
+            raise
 
 
 def find_model(folder: Path) -> Path:

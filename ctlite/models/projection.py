@@ -10,6 +10,7 @@ What is special about it:
 
 import math
 import warnings
+from collections.abc import Generator
 from typing import Any
 
 import torch
@@ -148,11 +149,27 @@ class SFP(nn.Module):
         """
         out_dim, in_dim = weight.shape
         layer = cls(in_dim, out_dim, rank, blank=True).to(dtype=weight.dtype)
-        left, right = layer.cores
-        for found in approximate(weight, rank, method):
-            left[found.blocks] = found.left.to(weight.dtype)
-            right[found.blocks] = found.right.to(weight.dtype)
+        for _ in layer.approach(weight, method):
+            pass
         return layer
+
+    def approach(
+        self, weight: Float[Tensor, "out_dim in_dim"], method: Method = "svd"
+    ) -> Generator[int]:
+        """Become the layer nearest to a dense one, as `from_dense` makes it.
+
+        Args:
+            weight: of an `nn.Linear` of the same sizes.
+            method: as there.
+
+        Yields:
+            Blocks done so far.
+        """
+        left, right = (core.detach() for core in self.cores)
+        for found in approximate(weight, self.rank, method):
+            left[found.blocks] = found.left.to(left.dtype)
+            right[found.blocks] = found.right.to(right.dtype)
+            yield found.blocks.stop
 
 
 class _Contraction(torch.autograd.Function):

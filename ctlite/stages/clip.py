@@ -17,7 +17,7 @@ from ctlite import ranks
 from ctlite.data.batch import Batch
 from ctlite.data.reports import ReportText
 from ctlite.losses.clip import clip_loss
-from ctlite.models.build import SMALL_BERT, build_model, load_init, with_gray
+from ctlite.models.build import SMALL_BERT, build_model, open_init, with_gray
 from ctlite.models.ct_clip import CtClip
 from ctlite.models.head import pool_tokens
 from ctlite.models.spread import spread_projection
@@ -66,7 +66,7 @@ class ClipConfig(StageConfig):
             raise RecipeError("there is no store of the stage's input", mend="set its path")
         self._check_start(setup)
         if setup.init is not None:
-            model = load_init(setup.init, setup.model, store, setup.texts)
+            model = open_init(setup.init, setup.model, store, setup.texts).load()
             start = Start()
         elif setup.model is not None:
             model = build_model(setup.model, store, setup.texts)

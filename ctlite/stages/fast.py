@@ -17,7 +17,7 @@ from ctlite import ranks
 from ctlite.data.batch import Batch
 from ctlite.losses.fast import FastLosses, Term, calibrate_weights, fast_losses
 from ctlite.model_recipe import Section
-from ctlite.models.build import load_init, with_gray
+from ctlite.models.build import open_init, with_gray
 from ctlite.models.ct_clip import CtClip, build_encoder
 from ctlite.models.ct_encoder import CTViT
 from ctlite.stages.stage import Need, Setup, Stage, StageConfig, VideoReader
@@ -70,7 +70,7 @@ class FastConfig(StageConfig):
         """Make the stage from the teacher of `init`."""
         if setup.init is None or setup.hifi is None or setup.jpeg is None:
             raise RecipeError("FAST needs a teacher and both stores", mend="set init.from")
-        student = load_init(setup.init, setup.model, setup.hifi, setup.texts)
+        student = open_init(setup.init, setup.model, setup.hifi, setup.texts).load()
         read_clean = VideoReader(student.config.preprocessing, setup.hifi)
         teacher = part_student(student, self.student_init)
         student.config = with_gray(student.config, setup.jpeg)

@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from ctlite import ranks
 from ctlite.data.batch import Batch
 from ctlite.losses.siglip import START_BIAS, START_LOG_SCALE, siglip_loss
-from ctlite.models.build import load_init, with_gray
+from ctlite.models.approximated import ProjectionInit, load_approximated
+from ctlite.models.build import open_init, with_gray
 from ctlite.models.ct_clip import CtClip
-from ctlite.models.projection import SFP, sfp_core_lr_factors, sfp_lr_factor
+from ctlite.models.projection import sfp_core_lr_factors, sfp_lr_factor
 from ctlite.models.text_cache import TextCache
 from ctlite.optimizer import parameter_groups
 from ctlite.stages.pairs import each_view, encode_text, text_of
 from ctlite.stages.stage import Need, Setup, Stage, StageConfig, VideoReader
 from ctprep.store.errors import RecipeError
 
-ProjectionInit = Literal["svd", "whole-block", "random"]
 LearningRateRule = Literal["paper", "structure-aware"]
 
 
@@ -56,8 +56,8 @@ class SfpConfig(StageConfig):
         """Make the stage from the model of a FAST run."""
         if setup.init is None or setup.jpeg is None:
             raise RecipeError("SFP needs a model and a JPEG store", mend="set init.from")
-        dense = load_init(setup.init, setup.model, setup.jpeg, setup.texts)
-        model = factorize(dense, self.rank, projection_init=self.projection_init)
+        stored = open_init(setup.init, setup.model, setup.jpeg, setup.texts)
+        model = load_approximated(stored, self.rank, self.projection_init, setup.on_block)
         model.config = with_gray(model.config, setup.jpeg)
         model.visual_transformer.requires_grad_(not self.freeze_encoder)
         reader = VideoReader(model.config.preprocessing, setup.jpeg)
@@ -69,41 +69,6 @@ class SfpConfig(StageConfig):
             bias_start=self.bias_start,
             scale_start=self.scale_start,
         )
-
-
-def factorize(dense: CtClip, rank: int, *, projection_init: ProjectionInit) -> CtClip:
-    """Replace a dense projection by an SFP.
-
-    Args:
-        dense: model with a dense projection; its parts are taken over. A model that has an SFP
-            of this rank already comes back as it is.
-        rank: of the SFP.
-        projection_init: `random` for a new one, else how the cores are found.
-
-    Returns:
-        The model.
-
-    Raises:
-        RecipeError: the model has an SFP of another rank.
-
-    Source:
-        CT-Lite (13) and (14).
-    """
-    projection = dense.to_visual_latent
-    if not isinstance(projection, nn.Linear):
-        if dense.config.rank == rank:
-            return dense
-        raise RecipeError(
-            f"the model has an SFP of rank {dense.config.rank} already, not {rank}",
-            mend="set stage.rank to it, or begin from a model with a dense projection",
-        )
-    dense.config = dense.config.model_copy(update={"projection": "sfp", "rank": rank})
-    dense.to_visual_latent = (
-        SFP(projection.in_features, projection.out_features, rank)
-        if projection_init == "random"
-        else SFP.from_dense(projection.weight.detach(), rank, projection_init)
-    )
-    return dense
 
 
 class SfpStage(Stage):

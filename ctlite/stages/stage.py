@@ -13,6 +13,7 @@ from ctlite.data.batch import Batch
 from ctlite.data.reports import ReportText
 from ctlite.data.volumes import check_store, to_video
 from ctlite.model_recipe import ModelRecipe, Section
+from ctlite.models.approximated import OnBlock
 from ctlite.models.config import Preprocessing
 from ctlite.models.ct_clip import CtClip
 from ctlite.optimizer import parameter_groups
@@ -36,6 +37,8 @@ class Setup:
     """Kept of a text."""
     reports: Sequence[ReportText] = ()
     """Of the training scans."""
+    on_block: OnBlock | None = None
+    """Follows a projection that is factorized, which may take minutes."""
 
     @property
     def texts(self) -> list[str]:

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ctprep.doctor.check import Check, attempt, tell_versions
-from ctprep.engine import memory_budget
+from ctprep.jobs import memory_budget
 
 TORCH_TIMEOUT_S = 180
 ASK_TORCH = """

@@ -9,8 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from ctprep.engine import PROCESS_BYTES, Item, VolumeJob, refused, run
-from ctprep.look.nifti_file import encode_nifti
+from ctprep.engine import run
+from ctprep.jobs import PROCESS_BYTES, Item, VolumeJob, refused
+from ctprep.look.nifti_file import encode_nifti, is_same_nifti
 from ctprep.look.ome_zarr import encode_image
 from ctprep.look.regrid import to_original
 from ctprep.store.attributes import StoreAttributes
@@ -38,6 +39,7 @@ class ExportSettings:
     original_grid: bool
     overwrite: bool
     dry_run: bool
+    keep_equal: bool = False
 
 
 def export_store(
@@ -50,6 +52,7 @@ def export_store(
     overwrite: bool = False,
     workers: int = 1,
     dry_run: bool = False,
+    keep_equal: bool = False,
 ) -> Iterator[Item]:
     """Write volumes of a store as `<scan id>.nii.gz` or `<scan id>.ome.zarr`.
 
@@ -65,10 +68,12 @@ def export_store(
         overwrite: replace files that are there.
         workers: processes; 1 stays in this one.
         dry_run: write nothing.
+        keep_equal: compare a NIfTI file that is there with what would be written, and leave it
+            as it is where they are the same; it is refused without.
 
     Yields:
-        What became of each volume: stored, planned in a dry run, or refused, as `exists` where
-        its file is there already.
+        What became of each volume: stored, planned in a dry run, unchanged where `keep_equal`
+        found it so, or refused, as `exists` where its file is there already.
 
     Raises:
         RecipeError: OME-Zarr is asked for on the original grid.
@@ -84,7 +89,9 @@ def export_store(
     source = VolumeStore.open(store)
     chosen = choose_scans(source, scan_ids)
     place = absolute(source.place)
-    settings = ExportSettings(place, out.absolute(), format, original_grid, overwrite, dry_run)
+    settings = ExportSettings(
+        place, out.absolute(), format, original_grid, overwrite, dry_run, keep_equal
+    )
     if not dry_run:
         _make_folder(out)
     jobs = (VolumeJob(scan_id, _peak_bytes(source, scan_id, settings)) for scan_id in chosen)
@@ -161,35 +168,46 @@ def export_volume(job: VolumeJob, settings: ExportSettings) -> Item:
 
 def _export(scan_id: str, settings: ExportSettings, began: float) -> Item:
     target = settings.out / f"{scan_id}{SUFFIXES[settings.format]}"
-    if target.exists() and not settings.overwrite:
-        return Item(
-            "refused",
-            scan_id,
-            scan_id,
-            verdict="exists",
-            what=f"{target.name} is there already",
-            mend="pass --overwrite, or export to another folder",
-        )
+    in_the_way = target.exists() and not settings.overwrite
+    if in_the_way and not (settings.keep_equal and settings.format == "nifti"):
+        return _exists(scan_id, f"{target.name} is there already")
     if settings.dry_run:
         return Item("planned", scan_id, scan_id, seconds=time.perf_counter() - began)
-    nbytes = _write(VolumeStore.open(settings.store), scan_id, target, settings)
+    store = VolumeStore.open(settings.store)
+    if settings.format == "ome-zarr":
+        nbytes = _write_image(store, scan_id, target)
+    else:
+        content = _encode(store, scan_id, settings)
+        nbytes = len(content)
+        if in_the_way:
+            if is_same_nifti(target, content):
+                seconds = time.perf_counter() - began
+                return Item("unchanged", scan_id, scan_id, nbytes=nbytes, seconds=seconds)
+            return _exists(scan_id, f"another {target.name} is there already")
+        write_atomically(target, content)
     seconds = time.perf_counter() - began
     return Item("stored", scan_id, scan_id, nbytes=nbytes, seconds=seconds)
 
 
-def _write(store: VolumeStore, scan_id: str, target: Path, settings: ExportSettings) -> int:
+def _exists(scan_id: str, what: str) -> Item:
+    mend = "pass --overwrite, or export to another folder"
+    return Item("refused", scan_id, scan_id, verdict="exists", what=what, mend=mend)
+
+
+def _write_image(store: VolumeStore, scan_id: str, target: Path) -> int:
     attributes, voxels = store.read_attributes(scan_id), store.read(scan_id)
-    if settings.format == "ome-zarr":
-        files = encode_image(voxels, attributes, store.attributes)
-        write_folder(target.parent, target.name, files)
-        return sum(len(content) for content in files.values())
+    files = encode_image(voxels, attributes, store.attributes)
+    write_folder(target.parent, target.name, files)
+    return sum(len(content) for content in files.values())
+
+
+def _encode(store: VolumeStore, scan_id: str, settings: ExportSettings) -> bytes:
+    attributes, voxels = store.read_attributes(scan_id), store.read(scan_id)
     affine_ras = np.array(attributes.affine_ras)
     if settings.original_grid:
         fill = FILL_VALUE[store.attributes.kind]
         voxels, affine_ras = to_original(voxels, attributes, fill=fill)
-    content = encode_nifti(voxels, affine_ras, description=_describe(store.attributes))
-    write_atomically(target, content)
-    return len(content)
+    return encode_nifti(voxels, affine_ras, description=_describe(store.attributes))
 
 
 def _describe(store: StoreAttributes) -> str:

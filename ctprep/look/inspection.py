@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ctprep.engine import memory_budget
+from ctprep.jobs import memory_budget
 from ctprep.orientation import axis_moves
 from ctprep.resample import plan_axis
 from ctprep.sources.discover import discover

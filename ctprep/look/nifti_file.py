@@ -1,6 +1,7 @@
 """A volume as a compressed NIfTI file."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import nibabel
@@ -8,11 +9,15 @@ import numpy as np
 from isal import igzip
 from jaxtyping import Float64, Int16, UInt8
 
+from ctprep.sources.nifti_header import UnpackError
+
 MAX_NIFTI1 = 2**15 - 1
 """Most voxels along an axis that NIfTI-1 can state."""
 SCANNER = 1
 """Code of coordinates in which the scanner lies still."""
 COMPRESSION = 2
+PIECE_BYTES = 1 << 20
+"""Compared at a time."""
 
 
 def encode_nifti(
@@ -49,3 +54,30 @@ def encode_nifti(
     with igzip.IGzipFile("", "wb", COMPRESSION, buffer, mtime=0) as packed:  # type: ignore[no-untyped-call]
         image.to_stream(packed)
     return buffer.getvalue()
+
+
+def is_same_nifti(path: Path, content: bytes) -> bool:
+    """Tell whether a `.nii.gz` file holds what another one would, however it was compressed.
+
+    Args:
+        path: of the file.
+        content: of the other one, as `encode_nifti` gives it.
+
+    Returns:
+        False also where the file is damaged.
+    """
+    # A buffered reader fills each piece, so that pieces end at the same places.
+    with path.open("rb") as file:
+        there = io.BufferedReader(_unpacked(file))
+        ours = io.BufferedReader(_unpacked(io.BytesIO(content)))
+        try:
+            while (piece := ours.read(PIECE_BYTES)) == there.read(PIECE_BYTES):
+                if not piece:
+                    return True
+        except (OSError, EOFError, *UnpackError):
+            return False
+    return False
+
+
+def _unpacked(file: io.BytesIO | io.BufferedReader) -> igzip.IGzipFile:
+    return igzip.IGzipFile(None, "rb", fileobj=file)  # type: ignore[no-untyped-call]

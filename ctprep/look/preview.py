@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ctprep.compress import window_volume
-from ctprep.engine import Item, refused
+from ctprep.jobs import Item, refused
 from ctprep.look.drawing import (
     SHEET_SCANS,
     Thumb,

@@ -28,14 +28,28 @@ class ModelOptions:
         Raises:
             TableError: others were set, too.
         """
-        values = {name: value for name, value in vars(self).items() if value is not None}
-        if stray := sorted(values.keys() - set(names)):
-            told = ", ".join(f"--{name.removesuffix('_s').replace('_', '-')}" for name in stray)
-            raise TableError(
-                f"this report backend does not take {told}",
-                mend="leave it out; docs/report_backends.md tells which backend takes what",
-            )
-        return values
+        return given_options(self, *names, page="docs/report_backends.md")
+
+
+def given_options(options: object, *names: str, page: str) -> dict[str, object]:
+    """Give those of a backend's options that were set.
+
+    Args:
+        options: a dataclass whose fields are None where they were not set.
+        names: of the fields that the backend takes.
+        page: what tells which backend takes what.
+
+    Raises:
+        TableError: others were set, too.
+    """
+    values = {name: value for name, value in vars(options).items() if value is not None}
+    if stray := sorted(values.keys() - set(names)):
+        told = ", ".join(f"--{name.removesuffix('_s').replace('_', '-')}" for name in stray)
+        raise TableError(
+            f"this report backend does not take {told}",
+            mend=f"leave it out; {page} tells which backend takes what",
+        )
+    return values
 
 
 def build_backend(

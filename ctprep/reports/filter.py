@@ -65,6 +65,7 @@ def filter_reports(
     normal_sentence: str = NORMAL_SENTENCE,
     scan_table: Path | None = None,
     language: str | Path = "english",
+    raw: Sequence[RawReport] | None = None,
 ) -> Iterator[ReportItem]:
     """Filter a table of reports down to what is abnormal.
 
@@ -82,6 +83,7 @@ def filter_reports(
         scan_table: take only the reports of its scans, or of their studies, and refuse scans that
             have neither.
         language: word lists by name, or a TOML file of them.
+        raw: the reports of `in_path`, where they have been read already.
 
     Yields:
         One item a report, in the order of the table; then one a listed scan without a report.
@@ -96,7 +98,7 @@ def filter_reports(
     check_mode(chosen, mode)
     if not normal_sentence.strip():
         raise TableError("the normal sentence is empty", mend=f"use {NORMAL_SENTENCE!r}")
-    reports = read_raw_reports(in_path)
+    reports = read_raw_reports(in_path) if raw is None else raw
     studies = {} if scan_table is None else find_studies((), scan_table=scan_table)
     listed = None if scan_table is None else {*studies, *studies.values()}
     cache = AnswerCache(out_path.with_name(out_path.name + ".answers.jsonl"))

@@ -1,15 +1,16 @@
 """Raw reports -> label table: which of the 18 CT-RATE labels each report asserts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from ctprep.reports.filter import join_text, read_sentences
-from ctprep.reports.label_rules import LabelRules, label_sentences, read_label_rules
-from ctprep.reports.mentions import Status
+from ctprep.reports.filter import join_text
+from ctprep.reports.labeller import Judgement, Labeller
+from ctprep.reports.probabilities import write_probabilities
+from ctprep.reports.rules_labeller import RulesLabeller
 from ctprep.reports.studies import check_studies_told, find_studies
 from ctprep.store.errors import TableError
 from ctprep.store.labels import CT_RATE_LABELS
@@ -22,8 +23,8 @@ from ctprep.store.tables import (
 )
 
 Level = Literal["reconstruction", "scan"]
-Doubt = Literal["present", "absent", "missing"]
-_VALUES: Mapping[str, float] = {"present": 1.0, "absent": 0.0, "missing": float("nan")}
+Judged = tuple[int, Judgement | None]
+Watch = Callable[[Iterator[Judged], int], Iterable[Judged]]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class LabelItem:
     """`unlisted`: a report of no scan in the scan table."""
     present: tuple[str, ...] = ()
     """Columns that are 1."""
+    is_cut: bool = False
+    """The end of its report was not read."""
     what: str | None = None
     mend: str | None = None
 
@@ -44,55 +47,66 @@ class _Row:
     scan_id: str
     values: tuple[float, ...] | None
     """None where the report has no findings."""
+    probabilities: tuple[float, ...] = ()
+    is_cut: bool = False
 
 
 def label_reports(
     in_path: Path,
     out_path: Path,
     *,
+    labeller: Labeller | None = None,
     dataset: str | None = None,
     scan_table: Path | None = None,
     level: Level = "reconstruction",
-    uncertain: Doubt = "present",
-    language: str | Path = "english",
-    label_words: str | Path = "english_labels",
+    probabilities: Path | None = None,
+    watch: Watch = lambda judged, _: judged,
 ) -> Iterator[LabelItem]:
-    """Label a table of reports by rules, for the labels of CT-RATE or of a data set.
+    """Label a table of reports, for the labels of CT-RATE or of a data set.
 
     The output is written when the last item has been taken, whole or not at all.
 
     Args:
         in_path: raw reports, CSV or Parquet, as `read_raw_reports` takes them.
-        out_path: CSV to write, as `read_labels` takes it. A label that a report does not mention
-            is 0.
+        out_path: CSV to write, as `read_labels` takes it.
+        labeller: who tells the labels; the English rules where left out.
         dataset: take the columns, and their names, of this data set (`data_manifests/`); the 18
             of CT-RATE where left out.
         scan_table: write a row for each of its scans; one without a report of its own gets that
             of its study.
         level: `scan` writes a row a study instead, by its study id in the form of a scan id. The
             scan table tells the studies, else the names of the data set.
-        uncertain: what a label is whose only mention is in doubt.
-        language: word lists by name, or a TOML file of them.
-        label_words: how the language speaks of the labels, likewise.
+        probabilities: CSV to write beside it, for a labeller that gives them.
+        watch: passes on what the labeller yields, to show how far it is of so many reports.
 
     Yields:
-        One item a row of the output or refusal, then one an unlisted report.
+        One item a row of the output or refusal, then one an unlisted report; all of them behind
+        the labeller's work.
 
     Raises:
-        TableError: a table is wrong, the data set or a word list is unknown, a scan table is
-            needed, or no report was left to write.
+        TableError: a table is wrong, the data set is unknown, a scan table is needed, or no
+            report was left to write.
     """
-    rules = read_label_rules(label_words, language)
-    columns = _columns(dataset, rules)
+    labeller = labeller or RulesLabeller()
+    columns = _columns(dataset, labeller)
     if level == "scan":
         check_studies_told(scan_table, dataset)
+    if probabilities is not None and probabilities.resolve() == out_path.resolve():
+        raise TableError(
+            "labels and probabilities would be written to one file",
+            mend="give --probabilities another name",
+            where=out_path.name,
+        )
     reports = read_raw_reports(in_path)
-    rows = [_label(report, columns, rules, _VALUES[uncertain]) for report in reports]
+    # Before the work, which may take hours: a fault in it is told at once.
+    studies = None
+    if scan_table is not None or level == "scan":
+        reported = [report.scan_id for report in reports]
+        studies = find_studies(reported, scan_table=scan_table, dataset=dataset)
+    rows = _judge(reports, labeller, columns, watch)
     unlisted: list[str] = []
     refusals: list[LabelItem] = []
-    if scan_table is not None or level == "scan":
-        reported = [row.scan_id for row in rows]
-        studies = find_studies(reported, scan_table=scan_table, dataset=dataset)
+    if studies is not None:
         rows, refusals, unlisted = _by_scan(rows, studies, level)
     names = tuple(columns)
     written = [row for row in rows if row.values is not None]
@@ -106,41 +120,48 @@ def label_reports(
             mend="check that the scan ids of both tables agree, and that there is report text",
             where=in_path.name,
         )
+    ids = tuple(row.scan_id for row in written)
     values = np.array([row.values for row in written], np.float64)
-    write_labels(out_path, LabelTable(tuple(row.scan_id for row in written), names, values))
+    write_labels(out_path, LabelTable(ids, names, values))
+    if probabilities is not None:
+        told = [(row.scan_id, row.is_cut, row.probabilities) for row in written]
+        write_probabilities(probabilities, names, told)
 
 
-def _columns(dataset: str | None, rules: LabelRules) -> dict[str, str]:
+def _columns(dataset: str | None, labeller: Labeller) -> dict[str, str]:
     """CT-RATE name of each column."""
     if dataset is None:
         columns = {name: name for name in CT_RATE_LABELS}
     else:
         manifest = load_manifest(dataset)
         columns = {label.name: label.ct_lite_name for label in manifest.labels}
-    unknown = sorted(set(columns.values()) - rules.labels.keys())
+    unknown = sorted(set(columns.values()) - set(labeller.labels))
     if unknown:
         raise TableError(
-            f"the word lists {rules.version} do not know the label {unknown[0]!r}",
+            f"the word lists {labeller.model} do not know the label {unknown[0]!r}",
             mend="add it to their file (docs/reports.md)",
         )
     return columns
 
 
-def _label(
-    report: RawReport, columns: Mapping[str, str], rules: LabelRules, doubtful: float
-) -> _Row:
-    numbered = read_sentences(join_text(report), rules.rules)
-    sentences = [text for text, is_read in numbered if is_read]
-    if not sentences:
-        return _Row(report.scan_id, None)
-    told = label_sentences(sentences, rules)
-    return _Row(
-        report.scan_id, tuple(_to_value(told.get(name), doubtful) for name in columns.values())
-    )
-
-
-def _to_value(status: Status | None, doubtful: float) -> float:
-    return doubtful if status == "uncertain" else float(status == "present")
+def _judge(
+    reports: Sequence[RawReport], labeller: Labeller, columns: Mapping[str, str], watch: Watch
+) -> list[_Row]:
+    rows = [_Row(report.scan_id, None) for report in reports]
+    texts = [join_text(report) for report in reports]
+    for place, judgement in watch(labeller.judge(texts), len(texts)):
+        if judgement is not None:
+            rows[place] = _Row(
+                rows[place].scan_id,
+                tuple(float(judgement.values[name]) for name in columns.values()),
+                tuple(
+                    judgement.probabilities[name]
+                    for name in columns.values()
+                    if judgement.probabilities
+                ),
+                judgement.is_cut,
+            )
+    return rows
 
 
 def _by_scan(
@@ -187,4 +208,4 @@ def _to_item(row: _Row, names: Sequence[str]) -> LabelItem:
             mend="give its text, or take the scan off the table",
         )
     present = tuple(name for name, value in zip(names, row.values, strict=True) if value == 1)
-    return LabelItem(row.scan_id, "labelled", present)
+    return LabelItem(row.scan_id, "labelled", present, row.is_cut)

@@ -56,6 +56,8 @@ def read_label_rules(
                 history=either(lists["history"]),
                 uncertain=either(lists["uncertain"]),
                 resolved=either(lists["resolved"]),
+                resolved_before=either(lists["resolved_before"]),
+                none=either(lists["none"]),
             ),
             labels={
                 label["name"]: LabelPatterns(

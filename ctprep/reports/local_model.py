@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ctprep.reports.device import choose_device, try_in_memory
 from ctprep.reports.model_folder import FoundModel, find_model, missing_extra
 from ctprep.reports.prompt import (
     Mode,
@@ -117,19 +118,7 @@ class TransformersBackend:
 
     def _try(self, batch: Sequence[Question]) -> list[str] | None:
         """Generate for a batch; None where memory does not suffice."""
-        import torch
-
-        try:
-            return self._generate(batch)
-        except (torch.OutOfMemoryError, MemoryError):
-            pass
-        except RuntimeError as error:
-            if "can't allocate memory" not in str(error):
-                raise
-        # Behind the handler, whose traceback holds the tensors.
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        return None
+        return try_in_memory(lambda: self._generate(batch))
 
     def _shrink(self, batch: Sequence[Question]) -> None:
         """Take less at once; give up where even one of our own examples is too much."""
@@ -209,10 +198,7 @@ def _load(found: FoundModel) -> tuple[Any, Any]:
     )
 
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = torch.float32
-    if device == "cuda":
-        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    device, dtype = choose_device()
     try:
         config = AutoConfig.from_pretrained(found.folder, **options)
         # MedGemma also takes pictures; its text-only relatives do not.

@@ -26,6 +26,8 @@ class Cues:
     history: re.Pattern[str]
     uncertain: re.Pattern[str]
     resolved: re.Pattern[str]
+    resolved_before: re.Pattern[str]
+    none: re.Pattern[str]
 
 
 def find_scopes(sentence: str, rules: Rules, cues: Cues) -> Iterator[Scope]:
@@ -42,6 +44,9 @@ def find_scopes(sentence: str, rules: Rules, cues: Cues) -> Iterator[Scope]:
     text = re.sub(r"\s+", " ", sentence.lower()).strip(" .;!")
     # A decimal point ends no statement.
     text = re.sub(r"(?<=\d)[.,](?=\d)", "_", text)
+    if cues.none.search(text):
+        yield Scope("absent", text)
+        return
     for statement in rules.clause_break.split(text.replace("?", "\x00")):
         for pieces in _joined(find_clauses(statement.replace("\x00", "?"), rules), rules):
             yield from _clause_scopes(pieces, rules, cues)
@@ -60,11 +65,14 @@ def _joined(clauses: list[list[str]], rules: Rules) -> list[list[str]]:
 
 
 def _clause_scopes(pieces: list[str], rules: Rules, cues: Cues) -> Iterator[Scope]:
-    gone = cues.resolved.search(" , ".join(pieces))
-    if gone is not None:
+    clause = " , ".join(pieces)
+    if gone := cues.resolved_before.search(clause):
+        yield Scope("absent", clause[gone.end() :])
+        pieces = [clause[: gone.start()]]
+    elif gone := cues.resolved.search(clause):
         # "No longer" would deny what stands behind it.
-        yield Scope("absent", gone.string[: gone.start()])
-        pieces = [gone.string[gone.end() :]]
+        yield Scope("absent", clause[: gone.start()])
+        pieces = [clause[gone.end() :]]
     denied, rest = find_negation(pieces, rules)
     if denied.strip():
         yield Scope("absent", denied)

@@ -1,4 +1,4 @@
-"""Finding a language model on this machine: a folder, or a name that was downloaded before."""
+"""Finding a model on this machine: a folder, or a name that was downloaded before."""
 
 import hashlib
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def find_model(name_or_folder: str) -> FoundModel:
         cached = Path(snapshot_download(name_or_folder, local_files_only=True))
     except (HFValidationError, LocalEntryNotFoundError) as error:
         raise BackendError(
-            "the language model is not on this machine, and nothing is downloaded here",
+            "the model is not on this machine, and nothing is downloaded here",
             mend=f"download it first: `hf download {name_or_folder}` (some models, such as "
             "MedGemma, ask you to accept their terms and to log in before), or name its folder",
             where=name_or_folder,
@@ -61,7 +61,18 @@ def hash_files(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
+        _add_file(digest, path)
     return digest.hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """Hash of a file's content, as SHA-256 in hexadecimal."""
+    digest = hashlib.sha256()
+    _add_file(digest, path)
+    return digest.hexdigest()
+
+
+def _add_file(digest: "hashlib._Hash", path: Path) -> None:
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)

@@ -1,7 +1,7 @@
 """A corpus: volumes of one grid in a Zarr group, each written whole or not at all."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,31 +12,23 @@ from jaxtyping import Shaped
 from ctprep.store.attributes import Kind, StoreAttributes, VolumeAttributes
 from ctprep.store.catalog import CATALOG_MEND, read_catalog
 from ctprep.store.cataloging import write_catalog
-from ctprep.store.chunks import decode_slices, encode_chunks
 from ctprep.store.documents import check_same, read_group, read_store_attributes, validated
 from ctprep.store.errors import StoreError, StoreMismatchError, located
 from ctprep.store.layout import (
     ARRAY,
     CATALOG,
-    DTYPE,
     METADATA,
     OURS,
-    SHARD,
     TWO_WRITERS,
-    array_document,
     check_scan_id,
     chunk_slices,
     group_document,
     is_bound,
     is_scan_id,
-    volume_document,
 )
 from ctprep.store.place import Place, Where, find_place
 from ctprep.store.reader import read_volume
-from ctprep.store.shard import checksum, join_chunks, split_chunks
-
-Describe = Callable[[Iterator[Shaped[np.ndarray, "row column"]], int], VolumeAttributes]
-"""Gives the attributes of a volume, from its slices as decoded and the bytes of its shard."""
+from ctprep.store.writer import SHARD_FILE, Describe, volume_files
 
 REPLACED_WAIT_S = 0.02
 """How long a reader waits for a volume that is just being replaced."""
@@ -193,38 +185,9 @@ class VolumeStore:
         """
         with located(scan_id):
             check_scan_id(scan_id)
-            self._check_voxels(voxels)
-            kind, grid, quality = (
-                self.attributes.kind,
-                self.attributes.grid,
-                self.attributes.quality,
-            )
-            slices = chunk_slices(grid.shape)
-            encoded = encode_chunks(voxels, kind, slices, quality)
-            shard = join_chunks(encoded, room=voxels.nbytes)
-            chunks = split_chunks(shard, grid.shape[0] // slices)
-            checksums = [None if chunk is None else checksum(chunk) for chunk in chunks]
-            if not isinstance(attributes, VolumeAttributes):
-                decoded = decode_slices(chunks, kind, grid.shape)
-                attributes = attributes(decoded, len(shard))
-            _check_own(scan_id, attributes)
-            array = array_document(kind, grid, quality, checksums)
-            files: dict[str, bytes | memoryview] = {
-                f"{ARRAY}/{SHARD}": shard,
-                f"{ARRAY}/{METADATA}": array,
-                METADATA: volume_document(attributes, self.attributes, array),
-            }
+            files = volume_files(scan_id, voxels, attributes, self.attributes)
             self.place.write_volume(scan_id, files)
-        return len(shard)
-
-    def _check_voxels(self, voxels: Shaped[np.ndarray, "..."]) -> None:
-        kind, shape = self.attributes.kind, self.attributes.grid.shape
-        if voxels.dtype != DTYPE[kind] or voxels.shape != shape:
-            raise StoreError(
-                f"voxels of shape {voxels.shape} and type {voxels.dtype} do not fit a {kind} store "
-                f"of {shape} and {DTYPE[kind]}",
-                mend="bring the volume to the store's grid and type first",
-            )
+        return len(files[SHARD_FILE])
 
     def read(
         self,
@@ -334,7 +297,7 @@ class VolumeStore:
             StoreError: a volume has none.
         """
         try:
-            return self.place.sizes([f"{scan_id}/{ARRAY}/{SHARD}" for scan_id in scan_ids])
+            return self.place.sizes([f"{scan_id}/{SHARD_FILE}" for scan_id in scan_ids])
         except FileNotFoundError as error:
             raise StoreError(
                 "a volume has no shard", mend="make it again", where=self.name
@@ -381,14 +344,6 @@ class VolumeStore:
         if not self.place.has(f"{check_scan_id(scan_id)}/{METADATA}"):
             raise _absent()
         self._known.add(scan_id)
-
-
-def _check_own(scan_id: str, attributes: VolumeAttributes) -> None:
-    if attributes.scan_id != scan_id:
-        raise StoreError(
-            f"the attributes are those of scan {attributes.scan_id!r}",
-            mend="write a volume with its own attributes",
-        )
 
 
 def _absent() -> StoreError:

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from ctprep.compress import compress_store
-from ctprep.engine import Item
+from ctprep.jobs import Item
 from ctprep.report import append_line, beside
 from ctprep.store.attributes import GRIDS
 from ctprep.store.disk import writing
@@ -13,11 +12,9 @@ from ctprep.store.errors import StoreMismatchError
 from ctprep.store.listing import quarantine_of
 from ctprep.store.place import Where
 from ctprep.store.store import VolumeStore
+from ctprep.verify.finding import Finding
 from ctprep.verify.volume import unknown_in
 from ctprep.versions import jpeg_encoder
-
-if TYPE_CHECKING:
-    from ctprep.verify.verify import Finding
 
 RECORD = "findings.jsonl"
 
@@ -67,7 +64,7 @@ class Repairs:
         self._store.place.remove_empty(name)
         return "removed"
 
-    def record(self, finding: "Finding") -> None:
+    def record(self, finding: Finding) -> None:
         """Note what was found, so that it outlives the repair.
 
         In the quarantine of a folder; for a bucket, to which no line can be added, in a folder of

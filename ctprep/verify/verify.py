@@ -1,47 +1,28 @@
 """Verify a store: every byte of every volume, the catalog, and whatever else lies there."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 import numpy as np
 
-from ctprep.engine import PROCESS_BYTES, Item, VolumeJob, run
+from ctprep.engine import run
+from ctprep.jobs import PROCESS_BYTES, Item, VolumeJob
 from ctprep.store.commit import PARTIAL
 from ctprep.store.errors import StoreError
 from ctprep.store.layout import CATALOG, DTYPE, METADATA, is_scan_id, is_unaltered
 from ctprep.store.listing import Leftover
 from ctprep.store.place import Where, absolute, find_place, paths_of
 from ctprep.store.store import VolumeStore
-from ctprep.verify.catalog import CatalogVerdict, find_catalog_faults
+from ctprep.verify.catalog import find_catalog_faults
+from ctprep.verify.finding import Finding, Verdict
 from ctprep.verify.repair import Repairs, command_to_make
-from ctprep.verify.volume import IN_WORK, IN_WORK_TOLD, BrokenVerdict, verify_volume
+from ctprep.verify.volume import IN_WORK, IN_WORK_TOLD, verify_volume
 
-Verdict = (
-    Literal["sound", "leftover", "unknown", "empty", "store-altered", "not-verified"]
-    | BrokenVerdict
-    | CatalogVerdict
-)
 BROKEN = ("damaged", "altered", "mismatched")
 """Volumes that `repair` moves out of the store."""
 CATALOG_ONLY = ("no-catalog", "catalog-damaged", "unlisted", "stale")
 """What a new catalog settles."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was found about one volume, or about one other thing in the store."""
-
-    scan_id: str | None
-    """None where it is not about one volume."""
-    verdict: Verdict
-    what: str | None = None
-    mend: str | None = None
-    mended: str | None = None
-    """What `repair` has done about it."""
-    settled: bool = False
-    """Whether nothing is left to do about it: sound from the start, or mended."""
 
 
 def verify_store(

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from ctprep.engine import Item, VolumeJob
+from ctprep.jobs import Item, VolumeJob
 from ctprep.orientation import axis_codes
 from ctprep.store.attributes import VolumeAttributes
 from ctprep.store.chunks import decode_chunk

@@ -46,7 +46,6 @@ def test_a_dry_run_for_machines(tmp_path: Path) -> None:
     ("arguments", "what"),
     [
         (["ranks"], "error: there is no experiment 'ranks'"),
-        (["rank-sweep", "--scale", "full"], "error: there is no scale 'full'"),
         (["rank-sweep", "--set", "corpus.label=x"], "error: the override 'corpus.label=x' sets"),
     ],
 )
@@ -57,6 +56,21 @@ def test_what_is_wrong_is_told_in_three_lines(arguments: list[str], what: str) -
     assert result.exit_code == 1
     assert result.output.startswith(what)
     assert "\n  mend:  " in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["experiment", "rank-sweep", "--scale", "full", "--dry-run"],
+        ["eval", "run", "--scans", "s.csv", "--labels", "l.csv", "--thresholds", "full"],
+    ],
+)
+def test_an_unknown_choice_is_told_before_anything_is_read(arguments: list[str]) -> None:
+    """With the known ones, as wrong usage is."""
+    result = runner.invoke(app, arguments)
+
+    assert result.exit_code == 2
+    assert "'full' is not one of '" in result.output
 
 
 def test_real_data_is_never_made(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import ctprep
+from ctprep.store import tables
 from ctprep.store.tables import read_reports
 from tests.ctprep.reports.chat_server import in_turn, says, serve
 
@@ -56,6 +57,30 @@ def test_identifiers_go_by_default(table: Path) -> None:
     assert "Jones" not in read_reports(out).to_pylist()[0]["text_full"]
     _run(table, out, "--keep-identifiers")
     assert "Jones" in read_reports(out).to_pylist()[0]["text_full"]
+
+
+def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both verbs on reports count and tell them alike, and read the table once."""
+    table = tmp_path / "raw.csv"
+    table.write_text(REPORTS + "c,\n")
+    reads: list[Path] = []
+    read = tables.read_text_table
+    monkeypatch.setattr(tables, "read_text_table", lambda path: reads.append(path) or read(path))
+
+    filtered = CliRunner().invoke(
+        ctprep.app, ["filter-reports", str(table), str(tmp_path / "out.parquet")]
+    )
+    assert reads == [table]
+    labelled = CliRunner().invoke(
+        ctprep.app, ["label-reports", str(table), str(tmp_path / "out.csv")]
+    )
+
+    assert (filtered.exit_code, labelled.exit_code) == (3, 3)
+    refusal = "refused c: the report has no findings\n  mend:  give its text, or take the scan off"
+    assert refusal in filtered.stderr
+    assert refusal in labelled.stderr
+    assert "filter-reports: 2 filtered, 1 refused; " in filtered.stdout
+    assert "label-reports: 2 labelled, 1 refused; 1 labels present" in labelled.stdout
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,10 @@ print(",".join(name for name in {heavy!r} if name in sys.modules))
     [
         ("ctprep", ["--help"], "ingest"),
         ("ctprep", ["ingest", "--help"], "--grid"),
+        ("ctprep", ["label-reports", "--help"], "--tokenizer"),
         ("ctprep", ["export", "--help"], "--original-grid"),
+        ("ctprep", ["export-monai", "--help"], "--folds"),
+        ("ctprep", ["describe", "--help"], "--about"),
         ("ctprep", ["filter-reports", "--help"], "--base-url"),
         ("ctprep", ["--version"], "ct-lite"),
         ("ctlite", ["--help"], "train"),

@@ -23,11 +23,12 @@ from ctprep.store.attributes import (
     VolumeAttributes,
 )
 from ctprep.store.store import VolumeStore
-from ctprep.store.tables import ReportRow, ScanRow, write_reports, write_scans
+from ctprep.store.tables import ReportRow, ScanRow, read_scans, write_reports, write_scans
 
 LoadEncoder = Callable[..., CTViT]
 MakeStore = Callable[..., VolumeStore]
 ToyRecipe = Callable[..., Recipe]
+SetSplits = Callable[[Sequence[str]], None]
 
 TOY_SECTIONS = """
 [optimizer]
@@ -144,6 +145,18 @@ def toy_corpus(tmp_path: Path) -> Path:
     write_reports(folder / "reports.parquet", reports)
     write_scans(folder / "scans.csv", scans)
     return folder
+
+
+@pytest.fixture
+def set_splits(toy_corpus: Path) -> SetSplits:
+    """Give the scans of the toy corpus other splits: `set_splits(["train"] * 4 + ["tune"] * 4)`."""
+
+    def change(splits: Sequence[str]) -> None:
+        table = toy_corpus / "scans.csv"
+        rows = zip(read_scans(table), splits, strict=True)
+        write_scans(table, [row.model_copy(update={"split": split}) for row, split in rows])
+
+    return change
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from ctlite.checkpoint import publish_folder
+from ctlite import checkpoint, trainer
+from ctlite.checkpoint import frozen_sum, publish_folder
 from ctlite.models.config import CONFIG_FILE
 from ctlite.run_folder import RunFolder
+from ctlite.stages.stage import Stage
 from ctlite.trainer import train
 from ctprep.store.errors import CheckpointError, CtError, PlaceError, RecipeError, StoreError
 from ctprep.store.store import VolumeStore
-from ctprep.store.tables import read_scans, write_scans
 from tests.ctlite.test_trainer import losses
 
 EVERY_STEP = "schedule.checkpoint_steps=1"
@@ -171,6 +172,16 @@ def test_damaged_metrics_stop_no_run(toy_recipe, tmp_path: Path) -> None:
     assert [json.loads(line)["step"] for line in metrics.read_text().splitlines()] == [1, 2, 3, 4]
 
 
+def test_metrics_that_cannot_be_written_end_the_run(toy_recipe, tmp_path: Path) -> None:
+    """At the step that they are of."""
+    (tmp_path / "metrics.jsonl").mkdir()
+    reports = train(toy_recipe("clip", EVERY_STEP), tmp_path)
+
+    with pytest.raises(PlaceError, match="Is a directory") as caught:
+        next(reports)
+    assert caught.value.where == str(tmp_path / "metrics.jsonl")
+
+
 def test_a_damaged_volume_loses_no_step(toy_recipe, toy_corpus: Path, tmp_path: Path) -> None:
     """What was trained so far is saved; repaired, the run ends as an unbroken one."""
     recipe = toy_recipe("clip", "schedule.steps=8", "data.batch_size=3", "model.text.dropout=0.1")
@@ -221,14 +232,30 @@ def test_a_quota_beyond_all_scans_comes_to_an_end(
         list(train(toy_recipe("clip", "data.unreadable_quota=99"), tmp_path))
 
 
-def test_a_teacher_that_changed_meanwhile_is_refused(toy_recipe, tmp_path: Path) -> None:
-    """No checkpoint holds it, and the student would go on with another one."""
+def test_a_teacher_that_changed_meanwhile_is_refused(
+    toy_recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No checkpoint holds it, and the student would go on with another one.
+
+    Its bytes are summed once a run, since a real one has gigabytes.
+    """
     teacher, run = tmp_path / "teacher", tmp_path / "run"
     list(train(toy_recipe("clip", "schedule.steps=1"), teacher))
     recipe = toy_recipe("fast", f"init.from={teacher}", EVERY_STEP)
+    sums: list[int] = []
+
+    def count(stage: Stage) -> int:
+        sums.append(frozen_sum(stage))
+        return sums[-1]
+
+    for module in (checkpoint, trainer):
+        monkeypatch.setattr(module, "frozen_sum", count)
     reports = train(recipe, run)
-    next(reports)
+    for _ in range(2):
+        next(reports)
     reports.close()
+    assert len(checkpoints(run)) == 2
+    assert len(sums) == 1
     shutil.rmtree(teacher)
     list(train(toy_recipe("clip", "schedule.steps=2"), teacher))
 
@@ -237,16 +264,11 @@ def test_a_teacher_that_changed_meanwhile_is_refused(toy_recipe, tmp_path: Path)
 
 
 def test_a_step_whose_tuning_scans_cannot_be_read_is_kept(
-    toy_recipe, toy_corpus: Path, tmp_path: Path
+    toy_recipe, toy_corpus: Path, set_splits, tmp_path: Path
 ) -> None:
     """The look comes after the step, which is logged and saved before the run stops."""
-    rows = read_scans(toy_corpus / "scans.csv")
-    splits = ["tune"] + ["train"] * (len(rows) - 1)
-    write_scans(
-        toy_corpus / "scans.csv",
-        [row.model_copy(update={"split": split}) for row, split in zip(rows, splits, strict=True)],
-    )
-    shard_of(toy_corpus, rows[0].scan_id).write_bytes(b"")
+    set_splits(["tune"] + ["train"] * 7)
+    shard_of(toy_corpus, "s0").write_bytes(b"")
     options = ["schedule.tune_steps=2", "data.batch_size=1"]
 
     with pytest.raises(CtError):

@@ -31,6 +31,7 @@ from tests.ctlite.published import (
     published_state,
     write_tokenizer,
 )
+from tests.ctlite.test_bad_runs import small_files
 
 GRID = GRIDS["ct-clip"]
 RECIPES = {"v1": "paper-fast", "v2": "ct-clip-v2-fast"}
@@ -266,6 +267,10 @@ def test_it_is_written_whole_or_not_at_all(
     next(work)
     assert sorted(tmp_path.iterdir()) != before
     work.close()
+    assert sorted(tmp_path.iterdir()) == before
+    with small_files(4000), pytest.raises(PlaceError) as caught:
+        list(write_teacher(teacher, tmp_path / "out"))
+    assert caught.value.where == "out"
     assert sorted(tmp_path.iterdir()) == before
 
     (tmp_path / "full").mkdir()

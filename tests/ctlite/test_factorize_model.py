@@ -14,9 +14,9 @@ from cli.ctlite import app
 from ctlite import factorize_model
 from ctlite.factorize_model import Factorization
 from ctlite.models import projection_init
-from ctlite.models.ct_clip import CtClip
-from ctlite.recipe import Recipe
-from ctlite.stages.sfp import factorize
+from ctlite.models.approximated import load_approximated
+from ctlite.models.ct_clip import CtClip, StoredModel
+from ctlite.recipe import Recipe, to_toml
 from ctlite.trainer import train
 from ctprep.store.errors import CheckpointError, PlaceError
 
@@ -41,11 +41,11 @@ def weights(folder: Path) -> dict[str, Tensor]:
     return load_file(folder / "model.safetensors")
 
 
-def test_the_folder_is_what_training_makes_in_memory(dense: Path, tmp_path: Path) -> None:
-    """Every number, and the model encodes with it."""
+def test_the_folder_is_what_training_makes_by_itself(dense: Path, tmp_path: Path) -> None:
+    """Every number, and the configuration."""
     work = Factorization(dense, tmp_path / "rank1", 1)
     done = list(work.run())
-    expected = factorize(CtClip.from_pretrained(dense / "model"), 1, projection_init="svd")
+    expected = load_approximated(StoredModel.open(dense / "model"), 1, "svd")
     made = CtClip.from_pretrained(tmp_path / "rank1")
 
     assert done == [1, 2, 3, 4]
@@ -219,6 +219,24 @@ def test_training_takes_the_folder_as_it_is(
 
     first, second = ([report.losses for report in run] for run in runs)
     assert first == second
+
+
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+def test_training_tells_that_it_factorizes(
+    dense: Path, tmp_path: Path, toy_recipe: Callable[..., Recipe], dry_run: list[str]
+) -> None:
+    """It may take minutes; one line where no terminal shows a bar."""
+    recipe = toy_recipe("sfp", f"init.from={dense}", "stage.rank=1", "schedule.steps=1")
+    (tmp_path / "recipe.toml").write_text(to_toml(recipe))
+    run = tmp_path / "run"
+    result = CliRunner().invoke(
+        app, ["train", str(tmp_path / "recipe.toml"), "--out", str(run), *dry_run]
+    )
+
+    assert result.exit_code == 0, result.output
+    told = "finding the SFP nearest to a dense projection of 4 blocks\n"
+    assert result.stderr.startswith(told)
+    assert run.is_dir() is not bool(dry_run)
 
 
 def test_the_command_tells_counts_and_what_is_kept(dense: Path, tmp_path: Path) -> None:

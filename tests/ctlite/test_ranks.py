@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from ctlite.assembly import assemble
 from ctlite.recipe import Recipe, to_toml
 from ctlite.trainer import train
-from ctprep.store.tables import read_scans, write_scans
 from tests.ctlite.test_bad_runs import shard_of
 from tests.ctlite.test_trainer import losses, metric
 
@@ -161,6 +160,31 @@ def test_a_damaged_volume_of_one_rank_stops_all(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2])
+def test_ranks_go_without_a_damaged_volume_together(
+    toy_recipe, toy_corpus: Path, tmp_path: Path, count: int
+) -> None:
+    """Within the quota all steps are done, and one volume too many ends both, by its name."""
+    options = ["data.unreadable_quota=1"]
+    first = assemble(toy_recipe("clip", *options, "data.batch_size=4")).loader.order(0)[0]
+    # Of the first batch, one in the part of each rank.
+    for damaged in (first[0], first[3])[:count]:
+        shard_of(toy_corpus, damaged).write_bytes(b"")
+    recipe = toy_recipe("clip", *options, "data.batch_size=2")
+    with launch(write(tmp_path / "run", recipe)) as process:
+        _, told = process.communicate(timeout=120)
+
+    assert "Connection closed" not in told
+    assert told.count("went without scan") == 1
+    if count == 1:
+        assert process.returncode == 0, told
+        assert len(losses(tmp_path / "run")) == 4
+    else:
+        assert process.returncode
+        assert told.count("or go without: --set data.unreadable_quota=2") == 2
+
+
+@pytest.mark.slow
 def test_what_the_first_rank_refuses_is_told_by_all(toy_recipe, tmp_path: Path) -> None:
     """It alone looks at the run folder; the other does not wait for it."""
     recipe = write(tmp_path / "run", toy_recipe("clip", "data.batch_size=2"))
@@ -175,19 +199,44 @@ def test_what_the_first_rank_refuses_is_told_by_all(toy_recipe, tmp_path: Path) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_a_checkpoint_that_cannot_be_written_stops_all(
+    toy_recipe, tmp_path: Path, parallel: str
+) -> None:
+    """The other gives all its parts, whatever becomes of the file, and hears of it then."""
+    recipe = toy_recipe("clip", "data.batch_size=2", f"parallel={parallel}")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoints").write_text("mine")
+    with launch(write(tmp_path / "run", recipe)) as process:
+        _, told = process.communicate(timeout=60)
+
+    assert process.returncode
+    assert "Connection closed" not in told
+    assert told.count("PlaceError: a file is in the way") == 2
+
+
+@pytest.mark.slow
+def test_metrics_that_cannot_be_written_stop_all(toy_recipe, tmp_path: Path) -> None:
+    """The first rank alone writes them; the other does not die of its silence."""
+    recipe = write(tmp_path / "run", toy_recipe("clip", "data.batch_size=2"))
+    (tmp_path / "run" / "metrics.jsonl").mkdir(parents=True)
+    with launch(recipe) as process:
+        _, told = process.communicate(timeout=60)
+
+    assert process.returncode
+    assert "Connection closed" not in told
+    assert told.count("PlaceError: it cannot be written: Is a directory") == 2
+    assert told.count(f"where: {tmp_path / 'run' / 'metrics.jsonl'}") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_two_ranks_measure_as_one_process_does(
-    toy_recipe, toy_corpus: Path, tmp_path: Path, parallel: str
+    toy_recipe, set_splits, tmp_path: Path, parallel: str
 ) -> None:
     """Loss and end error of tuning scans are means over all ranks, in both ways of dividing."""
     teacher = tmp_path / "teacher"
     list(train(toy_recipe("clip", "schedule.steps=2"), teacher))
-    table = toy_corpus / "scans.csv"
-    rows = read_scans(table)
-    splits = ["train"] * 4 + ["tune"] * 4
-    write_scans(
-        table,
-        [row.model_copy(update={"split": split}) for row, split in zip(rows, splits, strict=True)],
-    )
+    set_splits(["train"] * 4 + ["tune"] * 4)
     options = [f"init.from={teacher}", "schedule.tune_steps=2", "stage.final=false"]
     list(train(toy_recipe("fast", *options, "data.batch_size=4"), tmp_path / "alone"))
     divided = toy_recipe("fast", *options, "data.batch_size=2", f"parallel={parallel}")
@@ -201,16 +250,10 @@ def test_two_ranks_measure_as_one_process_does(
 @pytest.mark.slow
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_a_look_at_the_average_leaves_training_alone(
-    toy_recipe, toy_corpus: Path, tmp_path: Path, parallel: str
+    toy_recipe, set_splits, tmp_path: Path, parallel: str
 ) -> None:
     """Divided parameters are brought together for the look, and let go of after it."""
-    table = toy_corpus / "scans.csv"
-    rows = read_scans(table)
-    splits = ["train"] * 4 + ["tune"] * 4
-    write_scans(
-        table,
-        [row.model_copy(update={"split": split}) for row, split in zip(rows, splits, strict=True)],
-    )
+    set_splits(["train"] * 4 + ["tune"] * 4)
     options = ["optimizer.average_decay=0.5", "schedule.tune_steps=1"]
     list(train(toy_recipe("clip", *options, "data.batch_size=4"), tmp_path / "alone"))
     divided = toy_recipe("clip", *options, "data.batch_size=2", f"parallel={parallel}")

@@ -17,8 +17,9 @@ import pytest
 import ctprep.cluster
 import ctprep.dispatch
 from ctprep.compress import compress_store
-from ctprep.engine import Item, run
+from ctprep.engine import run
 from ctprep.ingest import ingest
+from ctprep.jobs import Item
 from ctprep.store.errors import ClusterError
 
 KEY = b"0123456789abcdef"

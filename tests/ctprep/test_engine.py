@@ -16,7 +16,8 @@ from distributed import LocalCluster
 
 import ctprep.dispatch
 from ctprep.cluster import CLUSTER_SETTINGS
-from ctprep.engine import Item, memory_budget, refused, run
+from ctprep.engine import run
+from ctprep.jobs import Item, memory_budget, refused
 from ctprep.store.errors import SourceError
 
 
@@ -213,9 +214,10 @@ def test_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     """Ctrl-C ends the workers, prints nothing of dask's, and leaves no folder where one works."""
     script = tmp_path / "script.py"
     script.write_text(
-        "import sys, time\n"
+        "import signal, sys, time\n"
         "from dataclasses import dataclass\n"
-        "from ctprep.engine import Item, run\n"
+        "from ctprep.engine import run\n"
+        "from ctprep.jobs import Item\n"
         "@dataclass(frozen=True)\n"
         "class Task:\n"
         "    name: str\n"
@@ -224,6 +226,8 @@ def test_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
         "def work(job):\n"
         "    time.sleep(0 if job.name == 'first' else 60)\n"
         "    return Item('stored', job.name)\n"
+        # A shell has what it puts in the background ignore the signal, and so what that starts.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "if __name__ == '__main__':\n"
         "    try:\n"
         "        for item in run(work, [Task('first'), Task('b'), Task('c')], workers=2):\n"

@@ -196,6 +196,17 @@ def test_two_workers_write_what_one_writes(run, source, tmp_path) -> None:
     }
 
 
+def test_a_run_takes_away_what_its_killed_workers_left(source, tmp_path, tiny_grid) -> None:
+    """Like the store of an unbroken run at once, not only after the next one."""
+    items = ingest(source, tmp_path / "hifi.zarr", grid=tiny_grid, key=KEY)
+    next(items)
+    half_written = tmp_path / "hifi.zarr" / ".partial" / "two~0123456789abcdef~new"
+    (half_written / "0").mkdir(parents=True)
+    list(items)
+
+    assert not (tmp_path / "hifi.zarr" / ".partial").exists()
+
+
 def test_bad_input_is_refused_and_the_good_is_stored(run, source, tmp_path, tiny) -> None:
     """A row each for no scan, no spacing, NaN and truncation; the store stays readable."""
     (source / "notes.txt").write_text("no scan")

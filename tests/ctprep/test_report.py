@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ctprep.engine import Item
+from ctprep.jobs import Item
 from ctprep.report import beside, cataloged, recorded
 from ctprep.store.attributes import StoreAttributes
 from ctprep.store.errors import StoreError

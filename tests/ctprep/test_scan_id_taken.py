@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ctprep.engine import Item
 from ctprep.fingerprints import Fingerprints
 from ctprep.ingest import ingest
+from ctprep.jobs import Item
 from ctprep.store.folder import FolderPlace
 from ctprep.store.store import VolumeStore
 

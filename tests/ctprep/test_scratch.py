@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ctprep.engine import Item, VolumeJob, run
+from ctprep.engine import run
+from ctprep.jobs import Item, VolumeJob
 from ctprep.scratch import PREFIX, scratch_folder
 
 HOLD = """

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from ctprep.engine import Item, run
+from ctprep.engine import run
+from ctprep.jobs import Item
 
 
 @dataclass(frozen=True)

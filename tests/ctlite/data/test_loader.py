@@ -5,6 +5,7 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 
+from ctlite import ranks
+from ctlite.data import loader as loader_module
 from ctlite.data.loader import THREAD_NAME, Loader
 from ctlite.data.reports import Reports, ReportText
 from ctprep.store.errors import (
@@ -251,6 +254,51 @@ def test_a_quota_goes_without_unreadable_volumes(
     assert [batch.scan_ids for batch in loader.epoch(1)] == [batch.scan_ids for batch in batches]
     with pytest.raises(StoreError):
         list(Loader(SCANS, **options, drop_last=False, unreadable_quota=1).epoch(0))
+
+
+def test_ranks_leave_out_the_same_batches(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What any rank lost all go without, in batch and quota alike, and it alone tells it."""
+    scans = [f"s{number}" for number in range(8)]
+    store = make_store("jpeg", scans)
+    damage(store, "s0")
+    batches = 0
+
+    def gather(own: Any) -> list[Any]:
+        # The other rank has lost its scan of the last of four batches.
+        nonlocal batches
+        batches += 1
+        lost = {} if batches % 4 else {"s7": StoreError("gone", mend="look")}
+        return [own, replace(own, rank=1, lost=lost)]
+
+    monkeypatch.setattr(ranks, "gather_values", gather)
+    options: dict[str, Any] = {"gray_store": store, "shuffle": False, "world_size": 2}
+    loader = Loader(scans, **options, unreadable_quota=2)
+
+    with caplog.at_level(logging.WARNING):
+        seen = [batch.scan_ids for batch in loader.epoch(0)]
+
+    assert seen == [("s2",), ("s4",)]
+    assert loader.unreadable == ["s0", "s7"]
+    assert caplog.text.count("went without") == 1
+    with pytest.raises(StoreError, match="gone") as caught:
+        list(Loader(scans, **options, unreadable_quota=1).epoch(0))
+    assert caught.value.mend.endswith("--set data.unreadable_quota=2")
+
+
+def test_ranks_that_come_to_no_batch_come_to_an_end(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One damaged scan may cost an epoch its only batch, all of them cost every one."""
+    monkeypatch.setattr(loader_module, "IN_A_ROW", 3)
+    store = make_store("jpeg", SCANS)
+    for scan_id in SCANS:
+        damage(store, scan_id)
+    loader = Loader(SCANS, gray_store=store, batch_size=3, world_size=2, unreadable_quota=9)
+
+    with pytest.raises(StoreError, match="3 batches in a row were left out"):
+        next(iter(loader))
 
 
 @pytest.mark.parametrize("ending", ["close", "forget", "interrupt"])

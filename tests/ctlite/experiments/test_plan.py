@@ -9,7 +9,6 @@ from ctlite.experiments.corpus import find_corpus, jpeg_quality
 from ctlite.experiments.definition import (
     Scale,
     check_experiment,
-    check_scale,
     experiment_names,
     load_experiment,
 )
@@ -148,11 +147,9 @@ def test_an_override_of_nothing_in_the_corpus_is_refused(override: str) -> None:
 
 
 def test_what_is_not_there_is_told() -> None:
-    """Experiment, scale, store, run and arm."""
+    """Experiment, store, run and arm."""
     with pytest.raises(RecipeError, match=r"there is no experiment 'rank'"):
         load_experiment("rank")
-    with pytest.raises(RecipeError, match=r"there is no scale 'full'"):
-        check_scale("full")
     with pytest.raises(RecipeError, match=r"'q101' is no JPEG store"):
         jpeg_quality("q101")
     assert jpeg_quality("native-q90") == (90, True)

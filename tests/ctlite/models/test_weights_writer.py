@@ -1,5 +1,7 @@
 """What is written piece by piece is a safetensors file like any other."""
 
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ctlite.models import weights_writer
-from ctlite.models.weights_writer import is_writable, write_weights
+from ctlite.models.weights_writer import (
+    in_file_order,
+    is_writable,
+    write_state,
+    write_weights,
+)
 
 
 def test_the_library_reads_it_back_bit_for_bit(
@@ -24,6 +31,9 @@ def test_the_library_reads_it_back_bit_for_bit(
         "half": torch.randn(3).half(),
         "brain": torch.randn(3).bfloat16(),
         "double": torch.randn(2, dtype=torch.float64),
+        "count": torch.tensor([-3, 2**40]),
+        "bytes": torch.tensor([1, 255, 3], dtype=torch.uint8),
+        "flag": torch.tensor([True, False]),
         "nan": torch.tensor([float("nan"), -0.0]),
     }
     done = list(write_weights(tmp_path / "w.safetensors", tensors))
@@ -40,6 +50,45 @@ def test_the_library_reads_it_back_bit_for_bit(
         assert torch.equal(bits, tensor.reshape(-1).view(torch.uint8)), name
     with safe_open(tmp_path / "w.safetensors", "pt") as file:
         assert file.metadata() == {"format": "pt"}
+
+
+def test_tensors_that_come_one_by_one_are_each_let_go_of(tmp_path: Path) -> None:
+    """The next one is asked for when the last one is in the file; the widest numbers lead."""
+    state = in_file_order(
+        {"flag": torch.ones(3, dtype=torch.bool), "a": torch.randn(4), "b": torch.randn(2, 2)}
+    )
+    alive: list[weakref.ref[torch.Tensor]] = []
+
+    def wholes() -> Iterator[torch.Tensor]:
+        for tensor in state.values():
+            assert not [each for each in alive if each() is not None]
+            copy = tensor.clone()
+            alive.append(weakref.ref(copy))
+            yield copy
+            del copy
+        raise AssertionError("more were asked for than there are")
+
+    write_state(tmp_path / "w.safetensors", state, wholes())
+    found = load_file(tmp_path / "w.safetensors")
+
+    assert list(state) == ["a", "b", "flag"]
+    assert len(alive) == 3
+    torch.testing.assert_close(found, state, rtol=0, atol=0)
+
+
+@pytest.mark.gpu
+def test_tensors_of_a_gpu_are_written_piece_by_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is in the CPU's memory whole."""
+    monkeypatch.setattr(weights_writer, "PIECE", 7)
+    tensors = {"matrix": torch.randn(5, 3, device="cuda"), "count": torch.tensor(3, device="cuda")}
+    done = list(write_weights(tmp_path / "w.safetensors", tensors))
+    found = load_file(tmp_path / "w.safetensors")
+
+    assert max(done) <= 7
+    for name, tensor in tensors.items():
+        assert torch.equal(found[name], tensor.cpu())
 
 
 def test_only_plain_numbers_are_writable() -> None:

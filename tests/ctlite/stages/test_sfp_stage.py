@@ -4,13 +4,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
 
-from ctlite.models.ct_clip import CtClip
+from ctlite.models import ct_clip, projection_init
+from ctlite.models.approximated import load_approximated
+from ctlite.models.config import ModelConfig
+from ctlite.models.ct_clip import CtClip, StoredModel
+from ctlite.models.projection import SFP
 from ctlite.models.text_encoder import restore_text_tower
-from ctlite.stages.sfp import SfpConfig, factorize
+from ctlite.stages.sfp import SfpConfig
 from ctlite.stages.stage import Setup
 from ctlite.trainer import train
-from ctprep.store.errors import RecipeError
+from ctprep.store.errors import CheckpointError, RecipeError
 from ctprep.store.store import VolumeStore
 
 
@@ -40,9 +46,9 @@ def test_the_loss_falls_and_the_sfp_is_saved(student: Path, toy_recipe, tmp_path
 def test_a_full_rank_sfp_is_the_dense_projection(student: Path) -> None:
     """At rank min(m1, m2) the slices lose nothing, so the latents stay what they were."""
     video = torch.randn(2, 1, 8, 16, 16)
-    dense = CtClip.from_pretrained(student / "model")
-    before = dense.encode_image(video)
-    after = factorize(dense, 4, projection_init="svd").encode_image(video)
+    stored = StoredModel.open(student / "model")
+    before = stored.load().encode_image(video)
+    after = load_approximated(stored, 4, "svd").encode_image(video)
 
     torch.testing.assert_close(after, before, atol=1e-5, rtol=1e-5)
 
@@ -72,13 +78,57 @@ def test_a_frozen_text_encoder_is_asked_once_a_text(student: Path, toy_recipe, t
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_another_rank_of_an_sfp_is_refused(student: Path) -> None:
+def test_another_rank_of_an_sfp_is_refused(student: Path, tmp_path: Path) -> None:
     """A factorized projection is not factorized again."""
-    model = factorize(CtClip.from_pretrained(student / "model"), 1, projection_init="random")
+    model = load_approximated(StoredModel.open(student / "model"), 1, "random")
+    model.save_pretrained(tmp_path / "sfp")
+    stored = StoredModel.open(tmp_path / "sfp")
 
-    assert factorize(model, 1, projection_init="svd") is model
+    again = load_approximated(stored, 1, "svd").state_dict()
+    torch.testing.assert_close(again, model.state_dict(), rtol=0, atol=0)
     with pytest.raises(RecipeError, match=r"rank 1 already, not 2"):
-        factorize(model, 2, projection_init="svd")
+        load_approximated(stored, 2, "svd")
+
+
+def test_the_dense_projection_is_never_in_memory(
+    student: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Block by block it becomes what the layer in memory would, and each is told."""
+    monkeypatch.setattr(projection_init, "NUMBERS_AT_ONCE", 16**2)
+    stored = StoredModel.open(student / "model")
+    expected = SFP.from_dense(stored.load().to_visual_latent.weight.detach(), 1)
+    built: list[torch.device] = []
+    build = ct_clip.build_projection
+
+    def watch(config: ModelConfig, *, blank: bool) -> nn.Module:
+        made = build(config, blank=blank)
+        if config.rank is None:
+            built.append(next(made.parameters()).device)
+        return made
+
+    monkeypatch.setattr(ct_clip, "build_projection", watch)
+    told: list[tuple[int, int]] = []
+    model = load_approximated(stored, 1, "svd", lambda done, of: told.append((done, of)))
+
+    assert built == [torch.device("meta")]
+    assert told == [(done, 4) for done in range(5)]
+    for own, theirs in zip(model.to_visual_latent.cores, expected.cores, strict=True):
+        assert torch.equal(own, theirs)
+    assert model.config.rank == 1
+    assert not model.training
+
+
+def test_a_model_that_does_not_fit_its_configuration_is_told(student: Path, tmp_path: Path) -> None:
+    """Before the projection is looked at, and by its folder."""
+    path = student / "model" / "model.safetensors"
+    weights = load_file(path)
+    weights["to_visual_latent.weight"] = weights["to_visual_latent.weight"][:, :32].clone()
+    save_file(weights, path)
+
+    with pytest.raises(CheckpointError, match="another geometry") as caught:
+        load_approximated(StoredModel.open(student / "model"), 1, "svd")
+    assert caught.value.where == str(student / "model")
+    assert "save the model again" in caught.value.mend
 
 
 def test_the_structure_aware_rule_gives_each_core_its_own_rate(

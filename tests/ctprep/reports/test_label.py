@@ -1,5 +1,6 @@
 """The label table: columns of a data set, rows of reports, scans or studies, none lost."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ from typer.testing import CliRunner
 
 from cli import ctprep
 from ctprep.reports.label import LabelItem, label_reports
+from ctprep.reports.labeller import Judgement
+from ctprep.reports.rules_labeller import Doubt, RulesLabeller
 from ctprep.store.errors import TableError
 from ctprep.store.labels import CT_RATE_LABELS
 from ctprep.store.manifest import load_manifest
@@ -63,11 +66,12 @@ def test_worked_example(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("uncertain", "value"), [("present", 1), ("absent", 0), ("missing", None)])
-def test_doubt_counts_as_told(tmp_path: Path, uncertain: str, value: float | None) -> None:
+def test_doubt_counts_as_told(tmp_path: Path, uncertain: Doubt, value: float | None) -> None:
     """A question mark becomes 1, 0 or an empty cell; what is certain stays."""
     out = tmp_path / "labels.csv"
+    labeller = RulesLabeller(uncertain=uncertain)
 
-    list(label_reports(_table(tmp_path, REPORTS), out, uncertain=uncertain))  # type: ignore[arg-type]
+    list(label_reports(_table(tmp_path, REPORTS), out, labeller=labeller))
 
     found = _value(read_labels(out), "sick", "Emphysema")
     assert np.isnan(found) if value is None else found == value
@@ -186,7 +190,8 @@ def test_errors(tmp_path: Path) -> None:
     """Studies without a scan table, an unknown data set or word list, a table of nothing."""
     reports, out = _table(tmp_path, REPORTS), tmp_path / "labels.csv"
     empty = _table(tmp_path, "scan_id,report_text\na,\n", "empty.csv")
-    few = _table(tmp_path, "version='1'\nhistory=[]\nuncertain=[]\nresolved=[]\nlabel=[]", "w.toml")
+    lists = ("history", "uncertain", "resolved", "resolved_before", "none", "label")
+    few = _table(tmp_path, "\n".join(["version='1'", *(f"{name}=[]" for name in lists)]), "w.toml")
 
     with pytest.raises(TableError, match="which reconstructions"):
         list(label_reports(reports, out, level="scan"))
@@ -197,10 +202,27 @@ def test_errors(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="no data set"):
         list(label_reports(reports, out, dataset="mars"))
     with pytest.raises(TableError, match="do not know the label"):
-        list(label_reports(reports, out, label_words=few))
+        list(label_reports(reports, out, labeller=RulesLabeller(words=few)))
     with pytest.raises(TableError, match="no report was left"):
         list(label_reports(empty, out))
     assert not out.exists()
+
+
+class Idle(RulesLabeller):
+    """Must not be asked."""
+
+    def judge(self, texts: Sequence[str]) -> Iterator[tuple[int, Judgement | None]]:
+        """Fail."""
+        raise AssertionError
+
+
+def test_faults_are_told_before_the_work(tmp_path: Path) -> None:
+    """A classifier may take hours: tables are checked before it begins."""
+    reports = _table(tmp_path, REPORTS)
+    broken = _table(tmp_path, "scan_id,patient_id,split\na,p,nowhere\n", "scans.csv")
+
+    with pytest.raises(TableError, match="nowhere"):
+        list(label_reports(reports, tmp_path / "l.csv", labeller=Idle(), scan_table=broken))
 
 
 def test_the_command(tmp_path: Path) -> None:

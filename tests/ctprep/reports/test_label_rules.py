@@ -14,6 +14,7 @@ from ctprep.reports.mentions import Status
 from ctprep.store.labels import CT_RATE_LABELS
 
 RULES = read_label_rules()
+STYLES = Path(__file__).with_name("other_styles.tsv")
 
 PRESENT = {
     "Medical material": [
@@ -241,3 +242,21 @@ def test_real_reports_that_people_labelled(shared_data: Path) -> None:
 
 def _is_held_out(name: str) -> bool:
     return hashlib.sha256(f"0:{name}".encode()).digest()[0] % 2 == 1
+
+
+def test_other_styles_of_reporting() -> None:
+    """Telegraphic and template English, written for this test: labels by hand, a line each."""
+    rows = list(csv.DictReader(STYLES.read_text("utf-8").splitlines(), delimiter="\t"))
+    wrong = [
+        row["sentence"]
+        for row in rows
+        if _labels(row["sentence"]) != set(filter(None, row["labels"].split("; ")))
+    ]
+
+    assert len(rows) > 200
+    assert not wrong
+
+
+def _labels(sentence: str) -> set[str]:
+    told = label_sentences([sentence], RULES)
+    return {name for name, status in told.items() if status in ("present", "uncertain")}

@@ -27,6 +27,8 @@ TERMS = {
         "Hip prosthesis on the left.",
         "A port is seen in the chest wall.",
         "A nasogastric tube is seen.",
+        "PICC tip in the superior vena cava.",
+        "Spinal fusion hardware.",
         "Surgical clips in the gallbladder bed.",
         "Bilateral breast implants.",
         "Metallic densities at the sternum.",
@@ -37,11 +39,13 @@ TERMS = {
     "Arterial wall calcification": [
         "The aorta is calcified.",
         "Calcified plaques in the thoracic aorta.",
+        "Vascular calcifications.",
     ],
     "Cardiomegaly": [
         "Mild cardiomegaly.",
         "The heart size has increased.",
         "Enlarged heart.",
+        "Left atrial enlargement.",
         "CTR is increased.",
     ],
     "Pericardial effusion": [
@@ -60,12 +64,18 @@ TERMS = {
         "Herniation of the stomach.",
         "Sliding type hernia.",
     ],
-    "Lymphadenopathy": ["Enlarged lymph nodes.", "Mediastinal lymphadenopathy.", "LAP is seen."],
+    "Lymphadenopathy": [
+        "Enlarged lymph nodes.",
+        "Mediastinal adenopathy.",
+        "LAP is seen.",
+        "Enlarged axillary nodes.",
+    ],
     "Emphysema": ["Paraseptal emphysema.", "Bullae are seen.", "A bleb at the apex."],
     "Atelectasis": [
         "Linear atelectasis.",
         "The left lung is collapsed.",
         "A collapsed lobe.",
+        "Partial collapse of the right middle lobe.",
     ],
     "Lung nodule": ["A 4 mm nodule.", "Nodular lesions in both lungs.", "Nodularity is seen."],
     "Lung opacity": [
@@ -74,7 +84,9 @@ TERMS = {
         "Crazy paving pattern.",
         "Consolidative densities.",
         "Dependent density increases in both lungs.",
+        "Subtle increased density in the lingula.",
         "Airspace disease.",
+        "Right lower lobe infiltrate.",
     ],
     "Pulmonary fibrotic sequela": [
         "Sequela changes.",
@@ -90,6 +102,7 @@ TERMS = {
         "Hydropneumothorax.",
         "Empyema on the left.",
         "Minimal effusion on the right.",
+        "Pleural and pericardial effusions.",
     ],
     "Mosaic attenuation pattern": ["Mosaic attenuation.", "Air trapping is seen."],
     "Peribronchial thickening": [
@@ -107,11 +120,15 @@ TERMS = {
         "Septal thickening.",
         "Thickening of the septa.",
         "Interlobular thickening.",
+        "Kerley B lines.",
     ],
 }
 # In the order of the entries of `unless`: not present by this entry alone.
 UNLESS = {
-    "Arterial wall calcification": ["Calcification is observed in the aortic valve."],
+    "Arterial wall calcification": [
+        "Calcification is observed in the aortic valve.",
+        "Three-vessel coronary artery calcification.",
+    ],
     "Cardiomegaly": ["Cardiac pericardial fluid is increased.", "Heart and aorta are dilated."],
     "Emphysema": [
         "Subcutaneous emphysema.",
@@ -167,7 +184,9 @@ def test_an_entry_decides(label: str, kind: str, number: int, sentence: str) -> 
     ("kind", "number", "sentence"),
     [
         ("history", 0, "Known history of emphysema."),
-        ("history", 1, "Status post emphysema."),
+        ("history", 1, "Clinical question, emphysema."),
+        ("history", 2, "Evaluate for emphysema."),
+        ("history", 3, "Rule out emphysema."),
         ("uncertain", 0, "Emphysema?"),
         ("uncertain", 1, "Probable emphysema."),
         ("uncertain", 2, "It may be emphysema."),
@@ -176,14 +195,19 @@ def test_an_entry_decides(label: str, kind: str, number: int, sentence: str) -> 
         ("uncertain", 5, "Emphysema cannot be excluded."),
         ("uncertain", 6, "Control in terms of emphysema."),
         ("resolved", 0, "Emphysema has resolved."),
-        ("resolved", 1, "Emphysema is no longer seen."),
+        ("resolved", 1, "Emphysema has cleared."),
+        ("resolved", 2, "Emphysema is no longer seen."),
+        ("resolved_before", 0, "Resolution of the emphysema."),
+        ("resolved_before", 1, "Resolved emphysema."),
+        ("resolved_before", 2, "Lungs devoid of emphysema."),
+        ("none", 0, "Emphysema: none."),
     ],
 )
 def test_a_cue_decides(kind: str, number: int, sentence: str) -> None:
     """Each cue of history, doubt and of what is gone; without it, the mention is present."""
     others = [entry for place, entry in enumerate(DATA[kind]) if place != number]
     cues = dataclasses.replace(RULES.cues, **{kind: either(others)})
-    status = {"history": "history", "uncertain": "uncertain", "resolved": "absent"}[kind]
+    status = {"history": "history", "uncertain": "uncertain"}.get(kind, "absent")
 
     assert label_sentences([sentence], RULES) == {"Emphysema": status}
     without = dataclasses.replace(RULES, cues=cues)

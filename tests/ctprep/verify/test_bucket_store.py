@@ -8,12 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.ctprep import app
-from ctprep.engine import VolumeJob
+from ctprep.jobs import VolumeJob
 from ctprep.store import bucket_commit
 from ctprep.store.bucket import BucketPlace
 from ctprep.store.errors import PlaceError
 from ctprep.store.store import VolumeStore
-from ctprep.verify.verify import Finding, verify_store
+from ctprep.verify.finding import Finding
+from ctprep.verify.verify import verify_store
 from ctprep.verify.volume import verify_volume
 from tests.ctprep.verify.damage import SHARD, files_of, verdicts
 

@@ -16,7 +16,8 @@ from ctprep.store.attributes import Grid
 from ctprep.store.layout import array_document, group_document
 from ctprep.store.shard import checksum, join_chunks
 from ctprep.store.store import VolumeStore
-from ctprep.verify.verify import Finding, verify_store
+from ctprep.verify.finding import Finding
+from ctprep.verify.verify import verify_store
 from ctprep.verify.volume import FILES, find_faults
 from tests.ctprep.verify.damage import KEY, SHARD, files_of, flip, verdicts
 

@@ -1,0 +1,1 @@
+"""A corpus told to other programs: a MONAI datalist, a Croissant description."""
