@@ -164,6 +164,13 @@ def evaluate(
     prompts: Annotated[
         tuple[str, str], typer.Option(help="Templates of present and absent, with {label}.")
     ] = ("{label}", "no {label}"),
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Score what the paper evaluates on it, from its own columns: ct_rate (12 labels), "
+            "nidch (8), rad_chestct (11), or a TOML file. [default: every column]"
+        ),
+    ] = None,
     batch_size: BatchSize = 1,
     device: Device = "auto",
     as_json: Json = False,
@@ -188,6 +195,7 @@ def evaluate(
                 labels=labels,
                 scans=scans,
                 store=store,
+                dataset=dataset,
                 prompts=Prompts(positive=prompts[0], negative=prompts[1]),
                 thresholds=thresholds,
                 batch_size=batch_size,

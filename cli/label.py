@@ -27,7 +27,7 @@ def label_reports(
     ] = None,
     level: Annotated[
         Literal["reconstruction", "scan"],
-        typer.Option(help="scan: a row a study of the table of scans, by study_id."),
+        typer.Option(help="scan: a row a study, by study_id of SCANS or the names of DATASET."),
     ] = "reconstruction",
     backend: Annotated[
         Literal["rules", "radbert"],

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ctprep.doctor.check import Check
-    from ctprep.look.corpus_stats import CorpusStats
+    from ctprep.look.corpus_stats import CorpusStats, LabelCount
     from ctprep.look.inspection import FileDetails, Kind, SourceSummary
     from ctprep.look.store_summary import StoreSummary
 
@@ -140,6 +140,8 @@ def show_stats(stats: "CorpusStats", files: "Sequence[Path]", *, as_json: bool) 
         return
     rows = [(count.split, f"{count.scans:,}", f"{count.patients:,}") for count in stats.splits]
     print_table("splits", ("split", "scans", "patients"), rows)
+    if stats.gone:
+        typer.echo(f"{stats.gone:,} rows of the scan table are of scans that are not in the store")
     if stats.labels:
         _show_labels(stats)
     values = _most_common(stats)
@@ -155,9 +157,12 @@ def show_stats(stats: "CorpusStats", files: "Sequence[Path]", *, as_json: bool) 
 
 
 def _show_labels(stats: "CorpusStats") -> None:
-    heads = ("label", "split", "positive", "negative", "missing")
+    heads = ("label", "split", "positive", "share", "patients", "negative", "missing")
     rows = [
-        (row.label, row.split, f"{row.positive:,}", f"{row.negative:,}", f"{row.missing:,}")
+        (
+            *(row.label, row.split, f"{row.positive:,}", _share(row)),
+            *(f"{count:,}" for count in (row.patients, row.negative, row.missing)),
+        )
         for row in stats.labels
     ]
     print_table("class distribution", heads, rows)
@@ -166,6 +171,11 @@ def _show_labels(stats: "CorpusStats") -> None:
             f"{stats.unlabeled:,} scans of the store have no row of labels; "
             f"{stats.absent:,} rows of labels are of scans that are not in the store"
         )
+
+
+def _share(row: "LabelCount") -> str:
+    known = row.positive + row.negative
+    return f"{100 * row.positive / known:.1f} %" if known else "no labels"
 
 
 def _most_common(stats: "CorpusStats") -> list[tuple[str, str, str]]:

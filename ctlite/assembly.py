@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ctlite import ranks
 from ctlite.data.loader import Loader
-from ctlite.data.reports import Reports, read_report_texts
+from ctlite.data.reports import Reports, read_report_texts, reports_of_scans
 from ctlite.memory import GIB, MemoryEstimate, estimate_memory, is_out_of_memory
 from ctlite.models.approximated import OnBlock
 from ctlite.recipe import DataRecipe, Recipe
@@ -52,7 +52,7 @@ def assemble(recipe: Recipe, on_block: OnBlock | None = None) -> Parts:
     rows = read_scans(data.scans)
     by_scan = {}
     if "text" in needs and data.reports is not None:
-        by_scan = read_report_texts(data.reports)
+        by_scan = reports_of_scans(read_report_texts(data.reports), rows)
     # Of training scans alone: what is learned from texts must not have seen the test reports.
     train = {row.scan_id for row in rows if row.split == "train"}
     setup = Setup(

@@ -1,6 +1,5 @@
 """A data set, asked about each scan: what it is called, whose it is, what its table says."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -109,13 +108,12 @@ class Dataset:
             found: any scan.
         """
         file_id = _file_id(found)
-        pattern = self.manifest.patient_pattern
-        if file_id is None or pattern is None:
+        if file_id is None:
             return None
         row = self._rows.get(file_id)
         scan_id = file_id if row is None else row.scan_id
-        patient = re.search(pattern, scan_id)
-        return (scan_id, patient[1]) if patient else None
+        patient_id = self.manifest.patient_of(scan_id)
+        return None if patient_id is None else (scan_id, patient_id)
 
     def facts(self, found: Found) -> TableFacts | None:
         """Give what the table says of a scan, and count it as met.

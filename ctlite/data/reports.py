@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from ctprep.store.columns import study_key
 from ctprep.store.errors import TableError
-from ctprep.store.tables import read_reports
+from ctprep.store.tables import ScanRow, read_reports
 
 Tokenizer = Callable[..., Mapping[str, Any]]
 TextChoice = Literal["positive", "full", "mixed", "sentences"]
@@ -60,6 +61,27 @@ def read_report_texts(path: Path) -> dict[str, ReportText]:
         row["scan_id"]: ReportText(row["text_full"], row["text_positive"], row["text_negative"])
         for row in table.to_pylist()
     }
+
+
+def reports_of_scans(
+    by_name: Mapping[str, ReportText], rows: Iterable[ScanRow]
+) -> dict[str, ReportText]:
+    """Give each scan its own report, else that of its study.
+
+    Args:
+        by_name: reports by scan id, or by study in the form of a scan id.
+        rows: of the scan table, whose `study_id` tells which reconstructions share a report.
+
+    Returns:
+        The texts by scan id; a scan without either is left out.
+    """
+    found = {}
+    for row in rows:
+        for name in (row.scan_id, study_key(row.study_id or row.scan_id)):
+            if name in by_name:
+                found[row.scan_id] = by_name[name]
+                break
+    return found
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,10 @@ from ctlite.evaluate.thresholds import FILE_NAME, Thresholds
 from ctlite.evaluate.zero_shot import PAPER_PROMPTS, prompt_directions, zero_shot_scores
 from ctlite.models.ct_clip import CtClip, find_model
 from ctprep.store.attributes import Kind
-from ctprep.store.errors import CheckpointError, RecipeError, TableError
-from ctprep.store.manifest import Prompts
+from ctprep.store.columns import study_key
+from ctprep.store.errors import CheckpointError, RecipeError, TableError, located
+from ctprep.store.evaluated import choose_evaluated
+from ctprep.store.manifest import Prompts, load_manifest
 from ctprep.store.place import Where
 from ctprep.store.store import VolumeStore
 from ctprep.store.tables import LabelTable, ScanRow, read_labels, read_scans
@@ -36,6 +38,7 @@ def evaluate_run(
     scans: Path,
     store: Where | None = None,
     label_names: Sequence[str] | None = None,
+    dataset: str | None = None,
     prompts: Prompts = PAPER_PROMPTS,
     thresholds: ThresholdChoice = "tune",
     resamples: int = 1000,
@@ -50,11 +53,13 @@ def evaluate_run(
 
     Args:
         run: run folder with the trained model in `model/`, or a model folder.
-        labels: label table.
+        labels: label table, a row a scan or a study of the scan table.
         scans: scan table; its test scans are scored, its tuning scans choose the thresholds.
         store: where the volumes are; by default the store of the model's kind that the run's
             recipe names.
         label_names: labels to score; by default all of the label table.
+        dataset: score the labels that the paper evaluates on this data set, whose columns the
+            label table has, by their CT-RATE names.
         prompts: templates of the prompt pair.
         thresholds: `tune` chooses them on the tuning scans and keeps them with the model;
             `stored` takes those that the model has; `same-set` chooses them on the test scans
@@ -79,7 +84,11 @@ def evaluate_run(
     model = CtClip.from_pretrained(folder).to(device).eval()
     splits = ("tune", "test") if thresholds == "tune" else ("test",)
     rows = [row for row in read_scans(scans) if row.split in splits]
-    table = _chosen_labels(read_labels(labels), label_names, rows)
+    table = read_labels(labels)
+    if dataset is not None:
+        with located(labels.name):
+            table = choose_evaluated(table, load_manifest(dataset))
+    table = _chosen_labels(table, label_names, rows)
     _check_splits(rows, splits)
     volumes = _open_store(run, store, model)
     directions = prompt_directions(model, model.tokenizer, table.names, prompts, device=device)
@@ -130,8 +139,11 @@ def _chosen_labels(
 ) -> LabelTable:
     """The wanted labels of the wanted scans, in that order."""
     absent = [name for name in names or () if name not in table.names]
-    row_of = {scan_id: row for row, scan_id in enumerate(table.scan_ids)}
-    unlabeled = [row.scan_id for row in rows if row.scan_id not in row_of]
+    place = {name: number for number, name in enumerate(table.scan_ids)}
+    # A table by study has its row for each of its reconstructions.
+    keys = [(row.scan_id, study_key(row.study_id or row.scan_id)) for row in rows]
+    named = [next((name for name in names if name in place), None) for names in keys]
+    unlabeled = [row.scan_id for row, name in zip(rows, named, strict=True) if name is None]
     if absent or unlabeled:
         raise TableError(
             f"the label table lacks the labels [{', '.join(absent)}] and {len(unlabeled)} scans, "
@@ -142,7 +154,7 @@ def _chosen_labels(
     kept = tuple(table.names if names is None else names)
     columns = [table.names.index(name) for name in kept]
     scan_ids = tuple(row.scan_id for row in rows)
-    values = table.values[[row_of[scan_id] for scan_id in scan_ids]][:, columns]
+    values = table.values[[place[name] for name in named if name is not None]][:, columns]
     return LabelTable(scan_ids, kept, values)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ctprep.reports.filter import IDENTIFIERS_REMOVED, REWRITTEN, join_sentences
 from ctprep.reports.language import Rules
-from ctprep.reports.rewrite import find_source
+from ctprep.reports.rewrite import says_no_more
 from ctprep.reports.sections import NumberedSentence, number_sentences
 from ctprep.reports.sentences import split_sentences
 from ctprep.store.columns import check_faults
@@ -93,7 +93,12 @@ class Report:
             return []
         sources = [self.sentences[number].text for number in row.kept_sentences]
         written = [sentence.text for sentence in split_sentences(row.text_positive)]
-        found = [find_source(text, sources) for text in written]
+        found = [
+            next(
+                (place for place, source in enumerate(sources) if says_no_more(text, source)), None
+            )
+            for text in written
+        ]
         return [
             (text, None if place is None else row.kept_sentences[place])
             for text, place in zip(written, found, strict=True)

@@ -1,7 +1,7 @@
 """Statistics of a corpus: how often each label, sampling and scanner occurs, and which HU."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 from jaxtyping import Int64
 
 from ctprep.look.preview import spread
+from ctprep.split.owners import Owner, rows_of
 from ctprep.store.attributes import Kind
 from ctprep.store.errors import StoreError, located
 from ctprep.store.place import Where
@@ -45,6 +46,7 @@ class LabelCount:
         positive: scans that have it.
         negative: scans that do not.
         missing: scans without a value, or without a row.
+        patients: who have a scan that has it.
     """
 
     label: str
@@ -52,6 +54,7 @@ class LabelCount:
     positive: int
     negative: int
     missing: int
+    patients: int
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class CorpusStats:
         values: a row a field and value, the most common first.
         unlabeled: scans of the store without a row of labels.
         absent: rows of labels whose scan is not in the store.
+        gone: rows of the scan table whose scan is not.
         histogram: of a sample of the scans.
     """
 
@@ -114,6 +118,7 @@ class CorpusStats:
     values: tuple[ValueCount, ...]
     unlabeled: int
     absent: int
+    gone: int
     histogram: ValueHistogram
 
 
@@ -124,8 +129,9 @@ def measure_corpus(
 
     Args:
         store: hi-fi or JPEG store with a current catalog: a folder, or a URL in a bucket.
-        labels: label table; rows of scans that the store does not have are left out, and counted.
-        scans: scan table, for splits and patients.
+        labels: label table; a row may be of a study of the scan table, and rows of nothing that
+            the store has are left out, and counted.
+        scans: scan table, for splits, patients and studies.
         sample: how many scans are read for the histogram, spread over the store.
 
     Raises:
@@ -138,16 +144,25 @@ def measure_corpus(
     scan_ids: list[str] = catalog.column("scan_id").to_pylist()
     rows = read_scans(scans) if scans is not None else None
     split_of = _split_of(scan_ids, rows)
-    patient_of = dict(zip(scan_ids, catalog.column("patient_id").to_pylist(), strict=True))
-    patient_of |= {row.scan_id: row.patient_id for row in rows or () if row.scan_id in patient_of}
+    owners = {
+        scan_id: Owner(patient)
+        for scan_id, patient in zip(scan_ids, catalog.column("patient_id").to_pylist(), strict=True)
+    }
+    owners |= {
+        row.scan_id: Owner(row.patient_id, row.study_id)
+        for row in rows or ()
+        if row.scan_id in owners
+    }
+    patient_of = {scan_id: owner.patient_id for scan_id, owner in owners.items()}
     table = read_labels(labels) if labels is not None else None
-    labeled = set(table.scan_ids) if table is not None else set()
+    named = {} if table is None else rows_of(owners, set(table.scan_ids))
     return CorpusStats(
         splits=tuple(count_splits(split_of, patient_of)),
-        labels=() if table is None else tuple(count_labels(table, split_of)),
+        labels=() if table is None else tuple(count_labels(table, split_of, patient_of, named)),
         values=tuple(count_values(catalog)),
-        unlabeled=0 if table is None else len(set(scan_ids) - labeled),
-        absent=len(labeled - set(scan_ids)),
+        unlabeled=0 if table is None else len(scan_ids) - len(named),
+        absent=0 if table is None else len(set(table.scan_ids) - set(named.values())),
+        gone=sum(row.scan_id not in owners for row in rows or ()),
         histogram=count_voxels(opened, spread(scan_ids, sample)),
     )
 
@@ -187,26 +202,36 @@ def count_splits(split_of: dict[str, str], patient_of: dict[str, str]) -> Iterab
         yield SplitCount(split, len(scan_ids), len(patients))
 
 
-def count_labels(table: LabelTable, split_of: dict[str, str]) -> Iterable[LabelCount]:
+def count_labels(
+    table: LabelTable,
+    split_of: Mapping[str, str],
+    patient_of: Mapping[str, str],
+    named: Mapping[str, str],
+) -> Iterable[LabelCount]:
     """Count how often each label occurs in each split.
 
     Args:
         table: of labels.
-        split_of: split of each scan of the store; other rows of the table are left out.
+        split_of: split of each scan of the store.
+        patient_of: patient of each scan.
+        named: row of the table that speaks of a scan, where there is one.
 
     Source:
         CT-Lite (arXiv 2605.00448), Figure 3: the class distribution.
     """
-    place = {scan_id: number for number, scan_id in enumerate(table.scan_ids)}
+    place = {name: number for number, name in enumerate(table.scan_ids)}
     for column, label in enumerate(table.names):
         for split in _present(split_of):
             inside = [scan_id for scan_id, own in split_of.items() if own == split]
-            values = table.values[[place[s] for s in inside if s in place], column]
+            known = [scan_id for scan_id in inside if scan_id in named]
+            values = table.values[[place[named[scan_id]] for scan_id in known], column]
             positive, negative = int((values == 1).sum()), int((values == 0).sum())
-            yield LabelCount(label, split, positive, negative, len(inside) - positive - negative)
+            ill = {patient_of[known[number]] for number in np.flatnonzero(values == 1)}
+            missing = len(inside) - positive - negative
+            yield LabelCount(label, split, positive, negative, missing, len(ill))
 
 
-def _present(split_of: dict[str, str]) -> list[str]:
+def _present(split_of: Mapping[str, str]) -> list[str]:
     return [split for split in (ALL, *SPLITS, UNLISTED) if split in split_of.values()]
 
 

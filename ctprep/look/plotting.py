@@ -2,7 +2,7 @@
 
 import io
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ctprep.store.errors import CtError
 
@@ -25,12 +25,13 @@ def check_plotting() -> None:
         )
 
 
-def new_figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float, *, dpi: int | None = None) -> "Figure":
     """Make an empty figure that belongs to no window and no global state.
 
     Args:
         width: in inches.
         height: in inches.
+        dpi: pixels an inch; `DPI` where left out.
 
     Raises:
         CtError: matplotlib is absent.
@@ -38,11 +39,18 @@ def new_figure(width: float, height: float) -> "Figure":
     check_plotting()
     from matplotlib.figure import Figure  # late: an extra, and slow to import
 
-    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    return Figure(figsize=(width, height), dpi=dpi or DPI, layout="constrained")
 
 
 def encode_png(figure: "Figure") -> bytes:
     """Draw a figure as a PNG file."""
+    return encode_figure(figure, "png")
+
+
+def encode_figure(figure: "Figure", format: Literal["png", "pdf"]) -> bytes:
+    """Draw a figure as a PNG or PDF file, which holds no time."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    figure.savefig(
+        buffer, format=format, metadata={"CreationDate": None} if format == "pdf" else None
+    )
     return buffer.getvalue()

@@ -5,14 +5,27 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from ctprep.look.corpus_stats import CorpusStats, LabelCount, ValueHistogram
-from ctprep.look.plotting import check_plotting, encode_png, new_figure
+from ctprep.look.corpus_stats import (
+    ALL,
+    UNLISTED,
+    CorpusStats,
+    LabelCount,
+    SplitCount,
+    ValueHistogram,
+)
+from ctprep.look.plotting import check_plotting, encode_figure, encode_png, new_figure
 from ctprep.store.disk import write_atomically
 
 HISTOGRAM_BINS = 128
+PAPER_DPI = 300
+MOST_PIXELS = 12_000
+"""Along the higher side of a picture."""
+COLORS = {ALL: "0.35", "train": "#0072B2", "tune": "#E69F00", "test": "#009E73", UNLISTED: "0.65"}
+"""Of the splits, told apart by the color-blind and in gray."""
 SHOWN_HU = (-1100, 1100)
 
 
@@ -37,46 +50,68 @@ def write_stats(stats: CorpusStats, out: Path) -> list[Path]:
         "histogram.png": draw_histogram(stats.histogram),
     }
     if stats.labels:
-        heads = ("label", "split", "positive", "negative", "missing")
+        heads = ("label", "split", "positive", "negative", "missing", "patients")
         files["class_distribution.csv"] = _csv(heads, map(astuple, stats.labels))
-        files["class_distribution.png"] = draw_classes(stats.labels)
+        files["class_distribution.png"] = draw_classes(stats.labels, stats.splits)
+        files["class_distribution.pdf"] = draw_classes(stats.labels, stats.splits, format="pdf")
     for name, content in files.items():
         write_atomically(out / name, content)
     return [out / name for name in files]
 
 
-def draw_classes(labels: Sequence[LabelCount]) -> bytes:
-    """Draw how many scans have each label, a bar a split.
+def draw_classes(
+    labels: Sequence[LabelCount],
+    splits: Sequence[SplitCount],
+    *,
+    format: Literal["png", "pdf"] = "png",
+) -> bytes:
+    """Draw how large a share of the scans has each label, a bar a split.
+
+    Splits differ in size, so that the bars are shares; the counts stand beside them. The most
+    frequent label comes first.
 
     Args:
         labels: a row a label and split.
-
-    Returns:
-        A PNG file.
+        splits: how large each is.
+        format: of the file; `pdf` can be scaled.
 
     Source:
         CT-Lite (arXiv 2605.00448), Figure 3.
     """
-    check_plotting()
-    from matplotlib.ticker import MaxNLocator  # late: an extra, and slow to import
-
-    names = list(dict.fromkeys(row.label for row in labels))
-    splits = list(dict.fromkeys(row.split for row in labels))
-    figure = new_figure(9.0, 1.2 + 0.28 * len(names) * max(1, len(splits) * 0.6))
+    row_of = {(row.label, row.split): row for row in labels}
+    names = sorted(
+        dict.fromkeys(row.label for row in labels),
+        key=lambda name: -sum(row.positive for row in labels if row.label == name),
+    )
+    row_inches = 0.13 * len(splits) + 0.08
+    inches = 1.1 + row_inches * len(names)
+    # Hundreds of labels make a picture that no longer can be drawn at the resolution of print.
+    dpi = max(1, min(PAPER_DPI, int(MOST_PIXELS / inches)))
+    figure = new_figure(7.0, inches, dpi=dpi)
     axes = figure.subplots()
-    height = 0.8 / len(splits)
+    height = 0.84 / len(splits)
     for number, split in enumerate(splits):
-        rows = [row for row in labels if row.split == split]
+        rows = [row_of[name, split.split] for name in names]
         places = np.arange(len(names)) + (number - (len(splits) - 1) / 2) * height
-        bars = axes.barh(places, [row.positive for row in rows], height, label=split)
-        axes.bar_label(bars, [_share(row) for row in rows], padding=2, fontsize=6)
+        told = f"{split.split}: {_many(split.scans, 'scan')}, {_many(split.patients, 'patient')}"
+        color = COLORS[split.split]
+        bars = axes.barh(places, [_percent(row) for row in rows], height, label=told, color=color)
+        axes.bar_label(bars, [_counts(row) for row in rows], padding=2, fontsize=6)
     axes.set_yticks(range(len(names)), names, fontsize=8)
-    axes.invert_yaxis()
-    axes.margins(x=0.12)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("scans with the abnormality, and their share of those with a label")
-    axes.legend(title="split")
-    return encode_png(figure)
+    axes.set_ylim(len(names) - 0.45, -0.55)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.margins(x=0.18)
+    axes.set_xlim(0, max(1, axes.get_xlim()[1]))
+    axes.grid(axis="x", color="0.9")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel(
+        "% of labelled scans; beside each bar: positive of labelled scans (positive patients)",
+        fontsize=8,
+    )
+    figure.legend(loc="outside upper center", ncols=2, fontsize=8, frameon=False)
+    return encode_figure(figure, format)
 
 
 def draw_histogram(histogram: ValueHistogram) -> bytes:
@@ -105,9 +140,17 @@ def draw_histogram(histogram: ValueHistogram) -> bytes:
     return encode_png(figure)
 
 
-def _share(row: LabelCount) -> str:
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def _percent(row: LabelCount) -> float:
+    return 100 * row.positive / max(1, row.positive + row.negative)
+
+
+def _counts(row: LabelCount) -> str:
     known = row.positive + row.negative
-    return f"{row.positive:,} ({row.positive / known:.0%})" if known else "no labels"
+    return f"{row.positive:,} of {known:,} ({row.patients:,})" if known else "no labels"
 
 
 def _filled(histogram: ValueHistogram) -> Iterable[tuple[int, int]]:

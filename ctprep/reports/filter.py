@@ -17,12 +17,12 @@ from ctprep.reports.prompt import Mode
 from ctprep.reports.rewrite import Rewrite
 from ctprep.reports.rules import judge
 from ctprep.reports.sections import number_sentences
+from ctprep.reports.studies import find_studies
 from ctprep.store.errors import TableError
 from ctprep.store.tables import (
     RawReport,
     ReportRow,
     read_raw_reports,
-    read_scans,
     write_reports,
 )
 
@@ -79,7 +79,8 @@ def filter_reports(
             report is refused, and the report filtered by its sentences.
         keep_identifiers: leave names, dates, phone and record numbers in the texts.
         normal_sentence: what a report with nothing abnormal becomes.
-        scan_table: take only the scans in it, and refuse those of them without a report.
+        scan_table: take only the reports of its scans, or of their studies, and refuse scans that
+            have neither.
         language: word lists by name, or a TOML file of them.
         raw: the reports of `in_path`, where they have been read already.
 
@@ -97,7 +98,8 @@ def filter_reports(
     if not normal_sentence.strip():
         raise TableError("the normal sentence is empty", mend=f"use {NORMAL_SENTENCE!r}")
     reports = read_raw_reports(in_path) if raw is None else raw
-    listed = None if scan_table is None else {row.scan_id for row in read_scans(scan_table)}
+    studies = {} if scan_table is None else find_studies((), scan_table=scan_table)
+    listed = None if scan_table is None else {*studies, *studies.values()}
     cache = AnswerCache(out_path.with_name(out_path.name + ".answers.jsonl"))
     rewrites = RewriteCache(out_path.with_name(out_path.name + ".rewrites.jsonl"))
     rows: list[ReportRow] = []
@@ -121,7 +123,8 @@ def filter_reports(
         rows += (done.row for done in made.values())
         _log_progress(start + len(batch), len(reports), time.monotonic() - begin)
         yield from (_to_item(report, made.get(report.scan_id), listed) for report in batch)
-    for scan_id in sorted((listed or set()) - {report.scan_id for report in reports}):
+    told = {report.scan_id for report in reports}
+    for scan_id in sorted(scan for scan, study in studies.items() if not {scan, study} & told):
         yield _refused(scan_id, "the scan has no report", "add one, or take it off the scan table")
     if not rows:
         raise TableError(

@@ -11,14 +11,14 @@ from ctprep.reports.filter import join_text
 from ctprep.reports.labeller import Judgement, Labeller
 from ctprep.reports.probabilities import write_probabilities
 from ctprep.reports.rules_labeller import RulesLabeller
+from ctprep.reports.studies import check_studies_told, find_studies
 from ctprep.store.errors import TableError
 from ctprep.store.labels import CT_RATE_LABELS
 from ctprep.store.manifest import load_manifest
 from ctprep.store.tables import (
     LabelTable,
-    ScanRow,
+    RawReport,
     read_raw_reports,
-    read_scans,
     write_labels,
 )
 
@@ -74,7 +74,8 @@ def label_reports(
             of CT-RATE where left out.
         scan_table: write a row for each of its scans; one without a report of its own gets that
             of its study.
-        level: `scan` writes a row a study of the scan table instead, by its study id.
+        level: `scan` writes a row a study instead, by its study id in the form of a scan id. The
+            scan table tells the studies, else the names of the data set.
         probabilities: CSV to write beside it, for a labeller that gives them.
         watch: passes on what the labeller yields, to show how far it is of so many reports.
 
@@ -88,24 +89,25 @@ def label_reports(
     """
     labeller = labeller or RulesLabeller()
     columns = _columns(dataset, labeller)
-    if level == "scan" and scan_table is None:
-        raise TableError(
-            "which reconstructions are of one scan is not known",
-            mend="give a scan table with a column study_id",
-        )
+    if level == "scan":
+        check_studies_told(scan_table, dataset)
     if probabilities is not None and probabilities.resolve() == out_path.resolve():
         raise TableError(
             "labels and probabilities would be written to one file",
             mend="give --probabilities another name",
             where=out_path.name,
         )
+    reports = read_raw_reports(in_path)
     # Before the work, which may take hours: a fault in it is told at once.
-    scans = None if scan_table is None else read_scans(scan_table)
-    rows = _judge(in_path, labeller, columns, watch)
+    studies = None
+    if scan_table is not None or level == "scan":
+        reported = [report.scan_id for report in reports]
+        studies = find_studies(reported, scan_table=scan_table, dataset=dataset)
+    rows = _judge(reports, labeller, columns, watch)
     unlisted: list[str] = []
     refusals: list[LabelItem] = []
-    if scans is not None:
-        rows, refusals, unlisted = _by_scan(rows, scans, level)
+    if studies is not None:
+        rows, refusals, unlisted = _by_scan(rows, studies, level)
     names = tuple(columns)
     written = [row for row in rows if row.values is not None]
     for row in rows:
@@ -143,9 +145,8 @@ def _columns(dataset: str | None, labeller: Labeller) -> dict[str, str]:
 
 
 def _judge(
-    in_path: Path, labeller: Labeller, columns: Mapping[str, str], watch: Watch
+    reports: Sequence[RawReport], labeller: Labeller, columns: Mapping[str, str], watch: Watch
 ) -> list[_Row]:
-    reports = read_raw_reports(in_path)
     rows = [_Row(report.scan_id, None) for report in reports]
     texts = [join_text(report) for report in reports]
     for place, judgement in watch(labeller.judge(texts), len(texts)):
@@ -164,28 +165,29 @@ def _judge(
 
 
 def _by_scan(
-    rows: Sequence[_Row], scans: Sequence[ScanRow], level: Level
+    rows: Sequence[_Row], studies: Mapping[str, str], level: Level
 ) -> tuple[list[_Row], list[LabelItem], list[str]]:
     """Rows of the scans or studies of a table, those refused, and reports of neither."""
     own = {row.scan_id: row for row in rows}
     of_study: dict[str, list[_Row]] = {}
-    for scan in scans:
-        for name in {scan.scan_id, scan.study_id or scan.scan_id} & own.keys():
-            of_study.setdefault(scan.study_id or scan.scan_id, []).append(own[name])
+    for scan_id, study in studies.items():
+        for name in {scan_id, study} & own.keys():
+            of_study.setdefault(study, []).append(own[name])
     made: dict[str, _Row] = {}
     refusals: dict[str, LabelItem] = {}
-    for scan in scans:
-        study = scan.study_id or scan.scan_id
-        name = study if level == "scan" else scan.scan_id
+    for scan_id, study in studies.items():
+        name = study if level == "scan" else scan_id
         candidates = of_study.get(study, [])
-        if level == "reconstruction" and scan.scan_id in own:
-            candidates = [own[scan.scan_id]]
+        # An empty report says as little as none.
+        candidates = [row for row in candidates if row.values is not None] or candidates
+        if level == "reconstruction" and scan_id in own and own[scan_id].values is not None:
+            candidates = [own[scan_id]]
         told = {str(row.values) for row in candidates}
         if len(told) == 1:
             made[name] = replace(candidates[0], scan_id=name)
         else:
             refusals[name] = _refused(name, is_absent=not told)
-    known = {scan.scan_id for scan in scans} | {scan.study_id for scan in scans}
+    known = {*studies, *studies.values()}
     return list(made.values()), list(refusals.values()), sorted(own.keys() - known)
 
 

@@ -1,15 +1,24 @@
 """A store, and the tables beside it, to a scan table with splits."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
+from ctprep.look.corpus_stats import current_catalog
 from ctprep.reports.filter import join_text
 from ctprep.split.draw import SIDES, Positives, Side, Sizes, draw_sides
 from ctprep.split.groups import group_scans
+from ctprep.split.owners import (
+    Owners,
+    owners_by_catalog,
+    owners_by_names,
+    owners_by_table,
+    rows_of,
+)
 from ctprep.store.errors import TableError, located
 from ctprep.store.manifest import load_manifest
 from ctprep.store.place import Where
@@ -32,6 +41,8 @@ class SideCount:
     scans: int
     positives: dict[str, int] = field(default_factory=dict)
     """Scans that have a label, where there are labels."""
+    positive_patients: dict[str, int] = field(default_factory=dict)
+    """Patients who have such a scan."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,8 @@ class CorpusSplit:
     """Scans that the label table does not have."""
     unreported: int
     """Scans without a report."""
+    gone: int
+    """Scans of the split to keep that the store does not have."""
 
 
 def split_corpus(
@@ -59,6 +72,9 @@ def split_corpus(
     labels: LabelTable | None = None,
     reports: Path | None = None,
     test_pattern: str | None = None,
+    dataset: str | None = None,
+    patients: Path | None = None,
+    keep: Path | None = None,
 ) -> CorpusSplit:
     """Split the scans of a store by patient.
 
@@ -66,37 +82,46 @@ def split_corpus(
         store: whose catalog names scans and patients.
         sizes: of the sides.
         seed: of the draw.
-        labels: to have each label as frequent on every side.
-        reports: as delivered; patients with equal ones stay together (`group_scans`).
+        labels: to have each label as frequent on every side; a row may be of a study.
+        reports: as delivered; patients with equal ones stay together (`group_scans`); likewise.
         test_pattern: regular expression; scans whose ids it matches are the test side.
+        dataset: whose names tell patients and studies, in place of the catalog.
+        patients: table that tells them, in place of the catalog (`owners_by_table`).
+        keep: scan table of an earlier split, whose scans stay where they are; with `train` left
+            out of the sizes, further patients are for training.
 
     Returns:
         The split.
 
     Raises:
-        StoreError: there is no store, or it has no catalog.
-        TableError: the sizes cannot be met, the tables have none of the store's scans, or the
-            pattern matches none.
+        StoreError: there is no store, or its catalog is not that of its volumes.
+        TableError: the sizes cannot be met, patients are not told or contradict each other, the
+            tables have none of the store's scans, or the pattern matches none.
     """
     opened = VolumeStore.open(store)
-    catalog = opened.catalog()
-    pairs = zip(
-        catalog.column("scan_id").to_pylist(), catalog.column("patient_id").to_pylist(), strict=True
-    )
-    patient_of: dict[str, str] = dict(pairs)
-    texts = {} if reports is None else _texts(reports, patient_of)
+    with located(opened.name):
+        catalog = current_catalog(opened)
+        owners = _owners(catalog, dataset, patients)
+    patient_of = {scan_id: owner.patient_id for scan_id, owner in owners.items()}
+    texts = {} if reports is None else _texts(reports, owners)
+    kept = [] if keep is None else read_scans(keep)
     with located(opened.name):
         grouping = group_scans(patient_of, texts)
-        positives = {} if labels is None else _positives(labels, patient_of)
+        positives = {} if labels is None else _positives(labels, owners)
         sides = draw_sides(
             grouping.groups,
             sizes,
             seed=seed,
-            fixed=None if test_pattern is None else _matching(test_pattern, patient_of),
+            fixed=_fixed(patient_of, test_pattern, kept),
             positives=positives,
         )
     rows = tuple(
-        ScanRow(scan_id=scan_id, patient_id=patient_of[scan_id], split=side)
+        ScanRow(
+            scan_id=scan_id,
+            patient_id=patient_of[scan_id],
+            split=side,
+            study_id=owners[scan_id].study_id,
+        )
         for scan_id, side in sorted(sides.items())
         if side != "unused"
     )
@@ -107,23 +132,35 @@ def split_corpus(
         templates=grouping.templates,
         unlabeled=0 if labels is None else len(patient_of.keys() - positives.keys()),
         unreported=0 if reports is None else len(patient_of.keys() - texts.keys()),
+        gone=len({row.scan_id for row in kept} - patient_of.keys()),
     )
 
 
-def paper_sizes(dataset: str) -> Sizes:
+def _owners(catalog: pa.Table, dataset: str | None, patients: Path | None) -> Owners:
+    scan_ids = set(catalog.column("scan_id").to_pylist())
+    if patients is not None:
+        return owners_by_table(patients, scan_ids)
+    if dataset is not None:
+        return owners_by_names(load_manifest(dataset), scan_ids)
+    return owners_by_catalog(catalog)
+
+
+def paper_sizes(dataset: str, tune: int | float = 0) -> Sizes:
     """Take the numbers of patients that the CT-Lite paper sampled.
 
     Args:
         dataset: name of a manifest, such as `ct_rate` or `nidch`.
+        tune: a tuning side beside them; the paper names none.
 
     Returns:
-        Sizes without a tuning side, since the paper names none.
+        The sizes; who is left is unused.
 
     Raises:
         TableError: no such data set, or the paper does not tell.
 
     Source:
-        CT-Lite, section IV-B; the scans are not listed there.
+        CT-Lite, section IV-B. It lists no patients and no scans, so that its volumes (1,333 and
+        504, 1,336 and 511) cannot be had again, only as many patients.
     """
     told = {split.used_as: split.patients for split in load_manifest(dataset).splits}
     train, test = told.get("train"), told.get("test")
@@ -133,7 +170,7 @@ def paper_sizes(dataset: str) -> Sizes:
             mend="give sizes by --train, --tune and --test",
             where=dataset,
         )
-    return Sizes(train=train, tune=0, test=test)
+    return Sizes(train=train, tune=tune, test=test)
 
 
 def write_split(path: Path, split: CorpusSplit) -> bool:
@@ -161,35 +198,47 @@ def write_split(path: Path, split: CorpusSplit) -> bool:
     return True
 
 
-def _texts(path: Path, patient_of: Mapping[str, str]) -> dict[str, str]:
-    found = {
-        report.scan_id: text
-        for report in read_raw_reports(path)
-        if report.scan_id in patient_of and (text := join_text(report))
-    }
-    _check_overlap(len(found), "a report", path.name)
+def _texts(path: Path, owners: Owners) -> dict[str, str]:
+    told = {report.scan_id: join_text(report) for report in read_raw_reports(path)}
+    texts = {name: text for name, text in told.items() if text}
+    found = {scan_id: texts[row] for scan_id, row in rows_of(owners, texts).items()}
+    _check_overlap(found, owners, tuple(told), "a report", path.name)
     return found
 
 
-def _positives(labels: LabelTable, patient_of: Mapping[str, str]) -> Positives:
+def _positives(labels: LabelTable, owners: Owners) -> Positives:
     # A missing label asks for nothing.
-    present = np.nan_to_num(labels.values)
-    found = {
-        scan_id: row
-        for scan_id, row in zip(labels.scan_ids, present, strict=True)
-        if scan_id in patient_of
-    }
-    _check_overlap(len(found), "labels", "the label table")
+    present = dict(zip(labels.scan_ids, np.nan_to_num(labels.values), strict=True))
+    found = {scan_id: present[row] for scan_id, row in rows_of(owners, present).items()}
+    _check_overlap(found, owners, labels.scan_ids, "labels", "the label table")
     return found
 
 
-def _check_overlap(found: int, what: str, where: str) -> None:
+def _check_overlap(
+    found: Collection[str], owners: Owners, names: Sequence[str], what: str, where: str
+) -> None:
     if not found:
         raise TableError(
-            f"no scan of the store has {what}",
-            mend="check that the scan ids of table and store agree",
+            f"no scan of the store has {what}: it has {min(owners, default='none')}, and the table "
+            f"{names[0] if names else 'no row'}",
+            mend="check that the scan ids of table and store agree, leading zeros included; rows "
+            "of studies need --dataset or --patients",
             where=where,
         )
+
+
+def _fixed(
+    patient_of: Mapping[str, str], pattern: str | None, kept: Sequence[ScanRow]
+) -> dict[str, Side] | None:
+    if not kept:
+        return None if pattern is None else _matching(pattern, patient_of)
+    fixed: dict[str, Side] = {row.scan_id: row.split for row in kept if row.scan_id in patient_of}
+    if not fixed:
+        raise TableError(
+            f"the split to keep has no scan of the store, but {kept[0].scan_id} and others",
+            mend="check that the scan ids of both agree",
+        )
+    return fixed
 
 
 def _matching(pattern: str, patient_of: Mapping[str, str]) -> dict[str, Side]:
@@ -218,9 +267,13 @@ def _count(
     counts = []
     for side in SIDES:
         inside = [scan_id for scan_id, own in sides.items() if own == side]
-        rows = [positives[scan_id] for scan_id in inside if scan_id in positives]
-        sums = np.sum(rows, axis=0).astype(int).tolist() if rows else [0] * len(names)
-        patients = len({patient_of[scan_id] for scan_id in inside})
-        told = dict(zip(names, sums, strict=True))
-        counts.append(SideCount(side, patients, len(inside), told))
+        patients = {patient_of[scan_id] for scan_id in inside}
+        ill = [
+            [scan_id for scan_id in inside if scan_id in positives and positives[scan_id][column]]
+            for column in range(len(names))
+        ]
+        scans = dict(zip(names, map(len, ill), strict=True))
+        ill_patients = (len({patient_of[scan_id] for scan_id in found}) for found in ill)
+        told = dict(zip(names, ill_patients, strict=True))
+        counts.append(SideCount(side, len(patients), len(inside), scans, told))
     return tuple(counts)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 import numpy as np
@@ -20,7 +21,8 @@ Positives = Mapping[str, Float[np.ndarray, " label"]]
 class Sizes:
     """How many patients each side gets: below 1 a share of all, else a count.
 
-    Without `train`, the training side gets everyone left; with it, who is left is unused.
+    Without `train`, the training side gets everyone left; with it, who is left is unused. 0 is for
+    test sets from elsewhere, on which nobody trains.
     """
 
     tune: int | float = 0.1
@@ -48,18 +50,20 @@ class Sizes:
         wrong = [
             f"{side} {size:g}"
             for side, size in asked.items()
-            if size < 0 or (size > 1 and size != int(size))
+            if not 0 <= size < inf or (size > 1 and size != int(size))
         ]
-        if wrong or self.train == 0:
+        if wrong:
             raise TableError(
-                f"a size is no share and no count: {', '.join(wrong) or 'train 0'}",
+                f"a size is no share and no count: {', '.join(wrong)}",
                 mend="give a share below 1, or a whole number of patients",
             )
         wanted = {side: fixed.get(side) or _count(size, total) for side, size in asked.items()}
         left = total - sum(wanted.values())
         rest: Side = "train" if self.train is None else "unused"
-        if left < 0 or wanted["train"] + left == 0:
+        is_empty = not (wanted["train"] + left if rest == "train" else any(wanted.values()))
+        if left < 0 or is_empty:
             told = ", ".join(f"{count} to {side}" for side, count in wanted.items() if count)
+            told = told or "0 to any side"
             raise TableError(
                 f"there are {total} patients, and {told} leaves too few",
                 mend="ask for fewer, or ingest more",
@@ -68,7 +72,8 @@ class Sizes:
 
 
 def _count(size: int | float, total: int) -> int:
-    return round(size * total) if size < 1 else int(size)
+    # A side that is asked for has someone, however few there are.
+    return max(int(size > 0), round(size * total)) if size < 1 else int(size)
 
 
 def draw_sides(
@@ -88,7 +93,8 @@ def draw_sides(
         seed: same seed, same groups, same split.
         fixed: side of scans that have it already, such as an official test set; their whole
             groups go with them.
-        positives: where given, each label is as frequent on every side as can be.
+        positives: where given, each label is as frequent among the patients of every side as can
+            be.
 
     Returns:
         Side by scan id.
@@ -110,9 +116,8 @@ def draw_sides(
         taken[side] += len(groups[number].patients)
     total = sum(len(group.patients) for group in groups)
     wanted = sizes.patients(total, taken)
-    drawing = _Drawing(groups, [wanted[side] for side in SIDES], positives or {})
-    for number, side in given.items():
-        drawing.place(number, SIDES.index(side))
+    places = {number: SIDES.index(side) for number, side in given.items()}
+    drawing = _Drawing(groups, [wanted[side] for side in SIDES], positives or {}, places)
     order = np.random.default_rng(seed).permutation(len(groups)).tolist()
     # The largest first, while every side has room for them.
     order.sort(key=lambda number: -len(groups[number].patients))
@@ -144,18 +149,35 @@ class _Drawing:
     """Groups placed so far, and what every side still lacks."""
 
     def __init__(
-        self, groups: Sequence[Group], patients: Sequence[int], positives: Positives
+        self,
+        groups: Sequence[Group],
+        patients: Sequence[int],
+        positives: Positives,
+        given: Mapping[int, int],
     ) -> None:
         labels = len(next(iter(positives.values()), ()))
         none = np.zeros(labels)
+        # Patients, not scans: six reconstructions of one patient tell no more of a rare label.
         self._counts = np.stack(
-            [sum((positives.get(scan, none) for scan in g.scan_ids), none) for g in groups]
+            [
+                np.minimum(
+                    sum((positives.get(scan, none) for scan in group.scan_ids), none),
+                    len(group.patients),
+                )
+                for group in groups
+            ]
         )
         self._groups = groups
         self._room = np.array(patients, np.float64)
-        self._lacking = np.outer(self._room / self._room.sum(), self._counts.sum(axis=0))
+        self._last = SIDES.index("train" if patients[SIDES.index("train")] else "unused")
+        self._lacking = np.zeros((len(patients), labels))
         self._waiting = np.ones(len(groups), bool)
         self.sides: dict[int, int] = {}
+        for number, side in given.items():
+            self.place(number, side)
+        # Of what is left, since nobody chose who is ill on a given side.
+        left = self._counts[self._waiting].sum(axis=0)
+        self._lacking = np.outer(self._room / max(1, self._room.sum()), left)
 
     def place(self, number: int, side: int) -> None:
         self.sides[number] = side
@@ -175,7 +197,7 @@ class _Drawing:
         """Find the side with room that lacks most of a label, or most patients."""
         lacking = self._room if label is None else self._lacking[:, label]
         # Groups of several patients may use up all room before the last one is placed.
-        sides = np.flatnonzero(self._room > 0).tolist() or [SIDES.index("train")]
+        sides = np.flatnonzero(self._room > 0).tolist() or [self._last]
         return max(sides, key=lambda side: (lacking[side], self._room[side]))
 
 

@@ -10,15 +10,22 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from ctprep.store.errors import TableError
+from ctprep.store.csv_bytes import (
+    SAVE_AS_CSV,
+    check_kind,
+    check_quotes,
+    check_utf8,
+    find_delimiter,
+    read_bytes,
+)
+from ctprep.store.errors import TableError, located
 
 SCAN_ID_PATTERN = r"^[a-z0-9_-][a-z0-9._-]{0,127}$"
 FAULTS_SHOWN = 8
 MOST_TABLE_BYTES = 4 << 30
 """Of a table in memory; the reports of a million scans take less."""
-PACKED_SUFFIXES = (".gz", ".bz2", ".lz4", ".zst")
-"""What Arrow unpacks by the file's name."""
 ROWS_A_BATCH = 1024
+QUOTE_CELLS = "give every row the cells of the header; a cell that holds a comma stands in quotes"
 _VOLUME_SUFFIX = re.compile(r"(\.nii\.gz|\.nii|\.npz|\.nrrd|\.mha)$", re.IGNORECASE)
 
 
@@ -41,6 +48,89 @@ def to_scan_id(name: str) -> str:
             mend="name the scan with letters, digits, '.', '_' or '-', at most 128 of them",
         )
     return slug
+
+
+def to_scan_ids(column: str, cells: Sequence[str]) -> tuple[str, ...]:
+    """Turn a column of names into scan ids, each of another scan.
+
+    Args:
+        column: its name.
+        cells: of the column; those of our own, `scan_id`, must hold ids already, since mending
+            them here would part them from the store's.
+
+    Raises:
+        TableError: names are empty, unusable, numbers that a spreadsheet made of them, or two
+            give one scan id.
+    """
+    check_no_numbers(column, cells)
+    scan_ids: list[str] = []
+    faults: list[str] = []
+    # Rows as a spreadsheet numbers them: the header is 1.
+    for number, cell in enumerate(cells):
+        try:
+            scan_ids.append(to_scan_id(cell))
+        except TableError:
+            told = f"{column} {cell[:40]!r} gives no scan id" if cell else f"{column} is empty"
+            faults.append(f"row {number + 2}: {told}")
+            continue
+        if column == "scan_id" and cell != scan_ids[-1]:
+            faults.append(f"row {number + 2}: scan_id {cell!r} is not [a-z0-9._-]")
+    check_faults(
+        faults,
+        mend="write scan ids as the store has them"
+        if column == "scan_id"
+        else "name each scan with letters, digits, '.', '_' or '-', at most 128 of them",
+    )
+    names: dict[str, set[str]] = {}
+    for scan_id, cell in zip(scan_ids, cells, strict=True):
+        names.setdefault(scan_id, set()).add(cell)
+    check_faults(
+        [
+            f"{' and '.join(map(repr, sorted(same)))} both give the scan id {scan_id!r}"
+            for scan_id, same in names.items()
+            if len(same) > 1
+        ],
+        mend="keep one row a scan; where they are two scans, rename one, as case and signs other "
+        "than '.', '_' and '-' are of no account",
+    )
+    check_unique(scan_ids)
+    return tuple(scan_ids)
+
+
+def check_no_numbers(column: str, cells: Sequence[str]) -> None:
+    """Refuse ids that a spreadsheet or pandas has turned into numbers.
+
+    Raises:
+        TableError: ids are `1.23457E+12`, whose digits are lost, or all are such as `12345.0`.
+    """
+    rounded = [cell for cell in cells if _ROUNDED.fullmatch(cell)]
+    is_float = bool(cells) and all(map(_FLOAT.fullmatch, cells))
+    if rounded or is_float:
+        shown = (rounded or cells)[0]
+        raise TableError(
+            f"{column} holds numbers in place of names, such as {shown!r}: digits and leading "
+            "zeros may be lost",
+            mend="export it again as text (Excel: format the column as text; pandas: dtype=str)",
+        )
+
+
+_ROUNDED = re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]+")
+_FLOAT = re.compile(r"[0-9]+\.0")
+
+
+def study_key(study_id: str) -> str:
+    """Spell a study as the tables that name it do, whose rows have the form of scan ids."""
+    try:
+        return to_scan_id(study_id)
+    except TableError:
+        return study_id
+
+
+def patient_key(patient_id: str) -> str:
+    """Spell a patient without what programs change: case, leading zeros, the point of a float."""
+    key = patient_id.casefold()
+    number = re.fullmatch(r"0*([0-9]+)(\.0)?", key)
+    return number[1] if number else key
 
 
 def read_text_table(path: Path) -> pa.Table:
@@ -105,42 +195,56 @@ def _check_size(path: Path, size: int) -> None:
 
 
 def _read_csv(path: Path) -> pa.Table:
-    parse = pa_csv.ParseOptions(newlines_in_values=True)
+    with located(path.name):
+        try:
+            data = read_bytes(path, lambda size: _check_size(path, size))
+        except OSError as error:
+            raise TableError(
+                "it cannot be read", mend="check that the file is whole and may be read"
+            ) from error
+        check_kind(data)
+        delimiter = find_delimiter(data)
+        check_quotes(data, delimiter)
+        try:
+            return _without_empty_end(_parse_csv(data, delimiter))
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            check_utf8(data)
+            reason = _reason(error)
+            raise TableError(
+                f"not a CSV table in UTF-8: {reason}",
+                mend=QUOTE_CELLS if "Expected" in reason else SAVE_AS_CSV,
+            ) from None  # the cause quotes the row
+
+
+def _parse_csv(data: bytes, delimiter: str) -> pa.Table:
+    parse = pa_csv.ParseOptions(newlines_in_values=True, delimiter=delimiter)
     # One block for the whole file: a quoted report longer than a block would be an error.
-    try:
-        size = _unpacked_size(path)
-        read = pa_csv.ReadOptions(block_size=max(1, min(size + 1, 2**31 - 2)))
-        with pa_csv.open_csv(path, read_options=read, parse_options=parse) as head:
-            names = head.schema.names
-        convert = pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-        )
-        return pa_csv.read_csv(
-            path, read_options=read, parse_options=parse, convert_options=convert
-        )
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise TableError(
-            f"not a CSV table in UTF-8: {_reason(error)}",
-            mend="save it as comma-separated UTF-8 with a header line",
-            where=path.name,
-        ) from None  # the cause quotes the row
+    # Without threads an error tells the row.
+    size = max(1, min(len(data) + 1, 2**31 - 2))
+    read = pa_csv.ReadOptions(block_size=size, use_threads=False)
+    with pa_csv.open_csv(pa.BufferReader(data), read_options=read, parse_options=parse) as head:
+        names = head.schema.names
+    convert = pa_csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+    )
+    table = pa_csv.read_csv(
+        pa.BufferReader(data), read_options=read, parse_options=parse, convert_options=convert
+    )
+    return table.rename_columns([name.strip() for name in names])
 
 
-def _unpacked_size(path: Path) -> int:
-    if path.suffix.lower() not in PACKED_SUFFIXES:
-        return path.stat().st_size
-    size = 0
-    with pa.input_stream(str(path)) as stream:
-        while chunk := stream.read(1 << 20):
-            size += len(chunk)
-            _check_size(path, size)
-    return size
+def _without_empty_end(table: pa.Table) -> pa.Table:
+    """Leave out the rows of nothing that spreadsheets write behind the last."""
+    rows = table.num_rows
+    while rows and not any(column[rows - 1].as_py().strip() for column in table.columns):
+        rows -= 1
+    return table.slice(0, rows)
 
 
 def _reason(error: BaseException) -> str:
     # Arrow quotes the offending row, which may hold report text: take only known phrases.
     known = re.search(
-        r"Expected \d+ columns, got \d+|Empty CSV file|invalid UTF-?8 data|'utf-8' codec",
+        r"(Row #\d+: )?Expected \d+ columns, got \d+|Empty CSV file",
         str(error),
         re.IGNORECASE,
     )

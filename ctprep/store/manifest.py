@@ -135,6 +135,9 @@ class DatasetManifest(Attributes):
     """The labels scored on this data set, by their CT-RATE names."""
     patient_pattern: str | None = None
     """Regular expression on a scan id, whose one group is the patient; None where ids tell none."""
+    study_pattern: str | None = None
+    """Likewise, whose one group is the study: the id that its reconstructions have in common. It
+    matches ids of studies, too."""
     hu: HuRule
     axes: AxisRule
     splits: tuple[Split, ...] = ()
@@ -143,7 +146,7 @@ class DatasetManifest(Attributes):
     """File name of the scan table beside the manifest, where there is one."""
     notes: tuple[str, ...] = ()
 
-    @field_validator("patient_pattern")
+    @field_validator("patient_pattern", "study_pattern")
     @classmethod
     def _compiles(cls, pattern: str | None) -> str | None:
         try:
@@ -161,11 +164,26 @@ class DatasetManifest(Attributes):
         absent = [name for name in self.evaluated if name not in counts]
         if absent:
             raise ValueError(f"evaluated {absent[0]!r} is none of the labels")
-        if self.patient_pattern is not None and re.compile(self.patient_pattern).groups != 1:
-            raise ValueError(f"patient_pattern {self.patient_pattern!r} must have one group")
+        for key in ("patient_pattern", "study_pattern"):
+            pattern = getattr(self, key)
+            if pattern is not None and re.compile(pattern).groups != 1:
+                raise ValueError(f"{key} {pattern!r} must have one group")
         if self.scans is not None and Path(self.scans).name != self.scans:
             raise ValueError(f"scans {self.scans!r} must be a file name without folders")
         return self
+
+    def patient_of(self, scan_id: str) -> str | None:
+        """Give the patient of a scan by its id; None where the id is of another form."""
+        return _group(self.patient_pattern, scan_id)
+
+    def study_of(self, scan_id: str) -> str | None:
+        """Give the study of a scan by its id, likewise."""
+        return _group(self.study_pattern, scan_id)
+
+
+def _group(pattern: str | None, scan_id: str) -> str | None:
+    found = None if pattern is None else re.search(pattern, scan_id)
+    return found[1] if found else None
 
 
 def load_manifest(name_or_path: str) -> DatasetManifest:

@@ -18,17 +18,30 @@ from ctprep.store.columns import (
     SCAN_ID_PATTERN,
     check_columns,
     check_faults,
+    check_no_numbers,
     check_unique,
+    patient_key,
     read_text_table,
     text_column,
-    to_scan_id,
+    to_scan_ids,
 )
 from ctprep.store.disk import write_atomically
 from ctprep.store.errors import TableError, located
+from ctprep.store.label_cells import read_label_cells
 
 SPLITS = ("train", "tune", "test")
-ID_COLUMNS = ("scan_id", "VolumeName", "AccessionNo")
-"""Columns that name the scan, ours first; the others are turned into scan ids."""
+ID_COLUMNS = ("scan_id", "VolumeName", "AccessionNo", "NoteAcc_DEID")
+"""Columns that name the scan: ours, CT-RATE's two, RAD-ChestCT's; others' become scan ids."""
+
+NO_LABELS = frozenset(
+    (
+        *ID_COLUMNS,
+        *("patient_id", "study_id", "split", "path", "format"),
+        *("findings", "impression", "report_text"),
+        *("ClinicalInformation_EN", "Technique_EN", "Findings_EN", "Impressions_EN"),
+    )
+)
+"""Columns of the other tables, which a label table may have, too."""
 
 NOT_GIVEN = "Not given."
 """What CT-RATE writes for an empty section."""
@@ -118,6 +131,7 @@ def read_scans(path: Path) -> list[ScanRow]:
         required, optional = ("scan_id", "patient_id", "split"), ("path", "study_id", "format")
         check_columns(table.column_names, required=required, optional=optional)
         columns = {name: text_column(table, name) for name in table.column_names}
+        check_no_numbers("scan_id", columns["scan_id"])
         rows: list[ScanRow] = []
         faults: list[str] = []
         for number in range(table.num_rows):
@@ -146,18 +160,23 @@ def _row_faults(number: int, error: ValidationError) -> list[str]:
 
 def _check_scans(rows: Sequence[ScanRow]) -> None:
     check_unique([row.scan_id for row in rows])
-    split_of: dict[str, str] = {}
+    first_of: dict[str, ScanRow] = {}
     scan_at: dict[str, str] = {}
     faults: list[str] = []
     for row in rows:
-        if split_of.setdefault(row.patient_id, row.split) != row.split:
-            faults.append(
-                f"the patient of scan {row.scan_id!r} is in {split_of[row.patient_id]!r} "
-                f"and in {row.split!r}"
-            )
+        first = first_of.setdefault(patient_key(row.patient_id), row)
+        if first.split != row.split:
+            faults.append(_straddles(first, row))
         if row.path is not None and scan_at.setdefault(row.path, row.scan_id) != row.scan_id:
             faults.append(f"scans {scan_at[row.path]!r} and {row.scan_id!r} have the same path")
     check_faults(faults, mend="split by patient, and give each scan its own file or folder")
+
+
+def _straddles(first: ScanRow, row: ScanRow) -> str:
+    told = f"the patient of scan {row.scan_id!r} is in {first.split!r} and in {row.split!r}"
+    if first.patient_id != row.patient_id:
+        told += f", spelled in another way at scan {first.scan_id!r}"
+    return told
 
 
 def write_scans(path: Path, rows: Iterable[ScanRow]) -> None:
@@ -183,34 +202,19 @@ def read_labels(path: Path) -> LabelTable:
     """Read a label table: a column that names the scan, then a column a label.
 
     Args:
-        path: CSV; cells are 0, 1 or empty. CT-RATE's `VolumeName` and RAD-ChestCT's nameless
-            first column are taken as the scan's name.
+        path: CSV or Parquet; cells are 0, 1 or empty, or false, true and NaN. CT-RATE's
+            `VolumeName`, RAD-ChestCT's `NoteAcc_DEID` and a nameless first column are taken as the
+            scan's name; columns of scan and report tables (`NO_LABELS`) are left out, and those of
+            one abnormality in several places (`nodule*left_upper`) are one label.
 
     Raises:
         TableError: no column names the scan, a cell is something else, or a scan is repeated.
     """
     with located(path.name):
         table = read_text_table(path)
-        id_column, scan_ids = _scan_ids(table, nameless=True)
-        names = tuple(name for name in table.column_names if name != id_column)
-        check_faults(
-            [] if names and all(names) else ["a label column has no name"],
-            mend="give every label column a name; save without an index column",
-        )
-        values = np.empty((table.num_rows, len(names)), np.float64)
-        faults: list[str] = []
-        for column, name in enumerate(names):
-            for number, cell in enumerate(text_column(table, name)):
-                value = _CELLS.get(cell)
-                if value is None:
-                    faults.append(f"scan {scan_ids[number]!r}, label {name!r}: {cell[:20]!r}")
-                else:
-                    values[number, column] = value
-        check_faults(faults, mend="a label is 0, 1, or an empty cell where it is missing")
+        id_column, scan_ids = scan_id_column(table, nameless=True)
+        names, values = read_label_cells(table, scan_ids, {id_column, *NO_LABELS})
     return LabelTable(scan_ids, names, values)
-
-
-_CELLS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "": float("nan")}
 
 
 def write_labels(path: Path, labels: LabelTable) -> None:
@@ -232,35 +236,44 @@ def read_raw_reports(path: Path) -> list[RawReport]:
 
     Args:
         path: a table with `scan_id`, `VolumeName` or `AccessionNo`, and either `report_text`, or
-            `findings` and `impression` (`Findings_EN`, `Impressions_EN`).
+            `findings` and `impression` (`Findings_EN`, `Impressions_EN`). Where both are there,
+            `report_text` counts where the sections are empty.
 
     Raises:
         TableError: no column names the scan, none holds a report, or a scan is repeated.
     """
     with located(path.name):
         table = read_text_table(path)
-        _, scan_ids = _scan_ids(table)
-        names = next(
-            (pair for pair in _REPORT_COLUMNS if any(name in table.column_names for name in pair)),
-            ("findings", "impression"),
-        )
+        _, scan_ids = scan_id_column(table)
+        names = _report_columns(table.column_names)
         check_columns(table.column_names, required=names, extra_allowed=True)
         cells = [[_given(cell) for cell in text_column(table, name)] for name in names]
-    if len(names) == 1:
-        return [
-            RawReport(scan_id, report_text=text)
-            for scan_id, text in zip(scan_ids, cells[0], strict=True)
-        ]
+        whole = [""] * table.num_rows
+        if len(names) == 1:
+            whole, cells = cells[0], [whole, whole]
+        elif WHOLE in table.column_names:
+            # Beside sections it is read where they are empty.
+            texts = zip(map(_given, text_column(table, WHOLE)), *cells, strict=True)
+            whole = ["" if findings or impression else text for text, findings, impression in texts]
     return [
-        RawReport(scan_id, findings=findings, impression=impression)
-        for scan_id, findings, impression in zip(scan_ids, *cells, strict=True)
+        RawReport(scan_id, findings=findings, impression=impression, report_text=text)
+        for scan_id, findings, impression, text in zip(scan_ids, *cells, whole, strict=True)
     ]
 
 
+def _report_columns(found: Sequence[str]) -> tuple[str, ...]:
+    for fits in (all, any):
+        for names in _REPORT_COLUMNS:
+            if fits(name in found for name in names):
+                return names
+    return _REPORT_COLUMNS[0]
+
+
+WHOLE = "report_text"
 _REPORT_COLUMNS = (
     ("findings", "impression"),
     ("Findings_EN", "Impressions_EN"),
-    ("report_text",),
+    (WHOLE,),
 )
 
 
@@ -319,26 +332,29 @@ def write_reports(path: Path, rows: Iterable[ReportRow]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def _scan_ids(table: pa.Table, *, nameless: bool = False) -> tuple[str, tuple[str, ...]]:
+def scan_id_column(table: pa.Table, *, nameless: bool = False) -> tuple[str, tuple[str, ...]]:
+    """Find the column that names the scan, and the scan ids in it.
+
+    Args:
+        table: with one of `ID_COLUMNS`.
+        nameless: take a column without a name, too.
+
+    Raises:
+        TableError: there is none, or its cells are no ids (`to_scan_ids`).
+    """
     candidates = (*ID_COLUMNS, "") if nameless else ID_COLUMNS
     name = next((name for name in candidates if name in table.column_names), None)
     if name is None:
-        check_columns(table.column_names, required=ID_COLUMNS[:1], extra_allowed=True)
-        raise TableError("no column names the scan", mend=f"add one of {', '.join(ID_COLUMNS)}")
-    cells = text_column(table, name)
-    # Our own column must hold ids already; mending it here would part it from the store's.
-    scan_ids = tuple(to_scan_id(cell) for cell in cells)
-    if name == "scan_id":
-        check_faults(
-            [
-                f"scan_id {cell!r} is not [a-z0-9._-]"
-                for cell, scan_id in zip(cells, scan_ids, strict=True)
-                if cell != scan_id
-            ],
-            mend="write scan ids as the store has them",
+        lower = {column.lower() for column in table.column_names}
+        meant = next((name for name in ID_COLUMNS if name.lower() in lower), ID_COLUMNS[0])
+        check_columns(
+            table.column_names,
+            required=(meant,),
+            extra_allowed=True,
+            mend=f"name the scan in a column called {' or '.join(ID_COLUMNS)}",
         )
-    check_unique(scan_ids)
-    return name, scan_ids
+        raise TableError("no column names the scan", mend=f"add one of {', '.join(ID_COLUMNS)}")
+    return name, to_scan_ids(name, text_column(table, name))
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

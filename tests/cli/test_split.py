@@ -1,6 +1,7 @@
 """`ctprep split`: what a user has beside a store becomes a scan table that trains."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from typer.testing import CliRunner
 from cli.ctprep import app
 from ctprep.store.attributes import Grid
 from ctprep.store.store import VolumeStore
-from ctprep.store.tables import read_scans
+from ctprep.store.tables import read_scans, write_scans
 from tests.stores import smooth_voxels, store_attributes, volume_attributes
 
 GRID = Grid(name="tiny", shape=(8, 16, 16), spacing_mm=(5.0, 4.0, 4.0))
@@ -110,7 +111,91 @@ def test_the_papers_sizes_need_its_patients(store: Path, tmp_path: Path) -> None
 
     assert code == 1
     assert "573 to train, 215 to test" in told
+    assert "2 to tune" in run(store, tmp_path / "s.csv", "--paper", "nidch", "--tune", 2)[1]
     assert not (tmp_path / "scans.csv").exists()
+
+
+def test_ct_rate_tables_by_study_go_straight_in(store: Path, tmp_path: Path) -> None:
+    """Reports and labels a scan, not a reconstruction, reach both; the table has the studies."""
+    out, reports, labels = (tmp_path / name for name in ("s.csv", "r.csv", "l.csv"))
+    studies = [f"{'valid' if n < 3 else 'train'}_{n}_a" for n in range(PATIENTS)]
+    reports.write_text("VolumeName,report_text\n" + "".join(f"{s},Text of {s}.\n" for s in studies))
+    labels.write_text("VolumeName,Emphysema\n" + "".join(f"{s},1\n" for s in studies))
+
+    code, told = run(
+        store, out, "--dataset", "ct_rate", "--labels", labels, "--reports", reports, "--json"
+    )
+
+    assert code == 0, told
+    facts = json.loads(told)
+    assert (facts["unlabeled"], facts["unreported"]) == (0, 0)
+    assert sum(count["positives"]["Emphysema"] for count in facts["counts"]) == PATIENTS + 4
+    assert sum(count["positive_patients"]["Emphysema"] for count in facts["counts"]) == PATIENTS
+    rows = read_scans(out)
+    assert all(row.scan_id.startswith(f"{row.study_id}_") for row in rows)
+    assert all(str(row.study_id).startswith(f"{row.patient_id}_") for row in rows)
+
+
+def test_a_hospital_table_tells_patients_that_the_store_does_not(
+    store: Path, tmp_path: Path
+) -> None:
+    """All scans of five wards as if each were a patient: none is on two sides."""
+    out, hospital = tmp_path / "s.csv", tmp_path / "h.csv"
+    ids = VolumeStore.open(store).scan_ids()
+    hospital.write_text(
+        "scan_id;patient_id\n" + "".join(f"{s};{n % 5:03}\n" for n, s in enumerate(ids))
+    )
+
+    code, told = run(store, out, "--patients", hospital)
+
+    assert code == 0, told
+    rows = read_scans(out)
+    assert len(rows) == len(ids)
+    assert {row.patient_id for row in rows} == {"000", "001", "002", "003", "004"}
+    assert {row.split for row in rows} == {"train", "tune", "test"}
+
+
+def test_a_grown_corpus_keeps_its_split(store: Path, tmp_path: Path) -> None:
+    """Who was drawn stays; further scans follow their patient, further patients are for training.
+
+    The earlier split knows 17 of 20 patients, and of one on the test side but one of two scans.
+    """
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    for seed in range(9):
+        first.unlink(missing_ok=True)
+        run(store, first, "--seed", seed, "--tune", 3, "--test", 8)
+        rows = {row.scan_id: row for row in read_scans(first)}
+        if rows["valid_1_a_2"].split == "test":
+            break
+    gone = ("valid_1_a_2", "train_17_a_1", "train_18_a_1", "train_19_a_1")
+    write_scans(first, [row for row in rows.values() if row.scan_id not in gone])
+    known = {row.scan_id: row.split for row in read_scans(first)}
+
+    code, told = run(store, second, "--keep", first)
+
+    assert code == 0, told
+    found = {row.scan_id: row.split for row in read_scans(second)}
+    assert {scan_id: found[scan_id] for scan_id in known} == known
+    assert [found[scan_id] for scan_id in gone] == ["test", "train", "train", "train"]
+    assert "has this split already" in run(store, second, "--keep", second)[1]
+    with first.open("a") as file:
+        file.write("elsewhere,px,train,,,\n")
+    told = run(store, second, "--keep", first)[1]
+    assert "1 scans of the split to keep are not in the store" in told
+    first.write_text("scan_id,patient_id,split\nelsewhere,px,train\n")
+    assert "has no scan of the store, but elsewhere" in run(store, second, "--keep", first)[1]
+
+
+def test_a_stale_catalog_is_refused(store: Path, tmp_path: Path) -> None:
+    """A volume that the catalog does not list would be lost without a word."""
+    copy = tmp_path / "copy.zarr"
+    shutil.copytree(store, copy)
+    VolumeStore.open(copy).remove("train_5_a_1")
+
+    code, told = run(copy, tmp_path / "scans.csv")
+
+    assert code == 1
+    assert "not that of the volumes" in told
 
 
 @pytest.mark.parametrize(
@@ -122,6 +207,13 @@ def test_the_papers_sizes_need_its_patients(store: Path, tmp_path: Path) -> None
         (("--test-ids", "^valid_", "--test", 5), "leave out"),
         (("--paper", "rad_chestct"), "is not one of"),
         (("--reports", "absent.csv"), "no such table"),
+        (("--test", "nan"), "no share and no count"),
+        (("--test", "inf"), "no share and no count"),
+        (("--dataset", "rad_chestct", "--patients", "h.csv"), "leave out one"),
+        (("--dataset", "nidch"), "tell no patient"),
+        (("--dataset", "mars"), "no data set is called"),
+        (("--keep", "k.csv", "--test", 5), "leave out sizes"),
+        (("--keep", "k.csv"), "no such table"),
     ],
 )
 def test_wrong_options_are_told(

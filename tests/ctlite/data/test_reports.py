@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ctlite.data.reports import Reports, ReportText, TextChoice, read_report_texts
+from ctlite.data.reports import Reports, ReportText, TextChoice, read_report_texts, reports_of_scans
 from ctprep.store.errors import TableError
-from ctprep.store.tables import ReportRow, write_reports
+from ctprep.store.tables import ReportRow, ScanRow, write_reports
 
 
 def words(texts: list[str], *, max_length: int, **_: Any) -> dict[str, list[list[int]]]:
@@ -77,6 +77,21 @@ def test_missing_reports_are_named(table: Path) -> None:
     """Every scan trained on needs a report."""
     with pytest.raises(TableError, match="1 of 2 scans have no report, the first are s9"):
         Reports(read_report_texts(table), words).check(["s0", "s9"])
+
+
+def test_reconstructions_have_the_report_of_their_study() -> None:
+    """Its own comes first; a report of accession 2024/A1 is in the table as 2024-a1."""
+    texts = {name: ReportText(name, name, "") for name in ("2024-a1", "s2", "other")}
+    row = {"patient_id": "p", "split": "train"}
+    rows = [
+        ScanRow(scan_id="s1", study_id="2024/A1", **row),
+        ScanRow(scan_id="s2", study_id="2024/A1", **row),
+        ScanRow(scan_id="s3", **row),
+    ]
+
+    found = reports_of_scans(texts, rows)
+
+    assert {scan_id: text.full for scan_id, text in found.items()} == {"s1": "2024-a1", "s2": "s2"}
 
 
 def test_sentences_are_drawn_without_repeats(table: Path) -> None:

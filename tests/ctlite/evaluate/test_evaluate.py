@@ -23,6 +23,7 @@ from ctlite.models.ct_clip import CtClip
 from ctlite.models.text_encoder import build_small_bert
 from ctprep.store.attributes import LUNG, Kind
 from ctprep.store.errors import CheckpointError, RecipeError, StoreMismatchError, TableError
+from ctprep.store.manifest import load_manifest
 from ctprep.store.store import VolumeStore
 
 MakeStore = Callable[..., VolumeStore]
@@ -121,6 +122,23 @@ def test_scores_are_cosine_differences_and_metrics_follow(run: Path) -> None:
     assert label.auroc.value == pytest.approx(oracle.roc_auc_score(truth, scores))
     assert label.accuracy.value == pytest.approx(np.mean((scores > label.threshold) == truth))
     assert found.levels["reconstruction"].labels["Lung nodule"].missing == 1
+
+
+def test_labels_of_a_data_set_by_study(run: Path, tmp_path: Path) -> None:
+    """RAD-ChestCT's columns, a row a study: scored under the names that the prompts take."""
+    names = [label.name for label in load_manifest("rad_chestct").labels]
+    studies = [f"study{n // 2 * 2 if 8 <= n < 12 else n}" for n in range(len(SCANS))]
+    rows = {study: [str(n // 2 % 2)] * len(names) for n, study in enumerate(studies)}
+    lines = [",".join(("AccessionNo", *names)), *(",".join((k, *v)) for k, v in rows.items())]
+    (tmp_path / "by_study.csv").write_text("\n".join(lines) + "\n")
+
+    found = evaluate(run, labels=tmp_path / "by_study.csv", dataset="rad_chestct")
+
+    assert tuple(found.levels["reconstruction"].labels) == load_manifest("rad_chestct").evaluated
+    label = found.levels["reconstruction"].labels["Emphysema"]
+    assert (label.positives, label.negatives) == (4, 4)
+    with pytest.raises(TableError, match="no column 'cardiomegaly' or 'Cardiomegaly'"):
+        evaluate(run, dataset="rad_chestct")
 
 
 def test_what_is_written_can_be_read_again(run: Path) -> None:

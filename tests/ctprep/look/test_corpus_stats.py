@@ -1,6 +1,7 @@
 """Counts of a corpus agree with its tables, and nothing is left out without a word."""
 
 import csv
+import io
 import shutil
 
 import numpy as np
@@ -72,12 +73,28 @@ def test_splits_and_labels_are_counted_by_hand(corpus) -> None:
         SplitCount("unlisted", 1, 1),
     )
     assert stats.labels == (
-        LabelCount("Emphysema", "train", 1, 1, 0),
-        LabelCount("Emphysema", "test", 1, 0, 0),
-        LabelCount("Emphysema", "unlisted", 0, 0, 1),
-        LabelCount("Lung nodule", "train", 0, 1, 1),
-        LabelCount("Lung nodule", "test", 1, 0, 0),
-        LabelCount("Lung nodule", "unlisted", 0, 0, 1),
+        LabelCount("Emphysema", "train", 1, 1, 0, 1),
+        LabelCount("Emphysema", "test", 1, 0, 0, 1),
+        LabelCount("Emphysema", "unlisted", 0, 0, 1, 0),
+        LabelCount("Lung nodule", "train", 0, 1, 1, 0),
+        LabelCount("Lung nodule", "test", 1, 0, 0, 1),
+        LabelCount("Lung nodule", "unlisted", 0, 0, 1, 0),
+    )
+    assert (stats.unlabeled, stats.absent, stats.gone) == (1, 1, 1)
+
+
+def test_rows_of_studies_count_for_their_scans(corpus) -> None:
+    """Two reconstructions, one row of labels named by the study: two scans of one patient."""
+    (corpus / "scans.csv").write_text(
+        "scan_id,patient_id,split,study_id\na,p1,train,S/1\nb,p1,train,S/1\nc,p2,test,\n"
+    )
+    (corpus / "labels.csv").write_text("AccessionNo,Emphysema\nS/1,1\nc,0\nT/2,1\n")
+
+    stats = measure(corpus)
+
+    assert stats.labels[:2] == (
+        LabelCount("Emphysema", "train", 2, 0, 0, 1),
+        LabelCount("Emphysema", "test", 0, 1, 0, 0),
     )
     assert (stats.unlabeled, stats.absent) == (1, 1)
 
@@ -166,34 +183,49 @@ def test_tables_and_pictures_are_written(corpus, monkeypatch) -> None:
     """The tables hold what was counted; the bars are as long, a color a split."""
     drawn = []
     monkeypatch.setattr(plotting, "DPI", 25)
+    monkeypatch.setattr(stats_files, "PAPER_DPI", 25)
     monkeypatch.setattr(
         stats_files,
-        "encode_png",
-        lambda figure: drawn.append(figure) or plotting.encode_png(figure),
+        "encode_figure",
+        lambda figure, kind: drawn.append(figure) or plotting.encode_figure(figure, kind),
     )
     stats = measure(corpus)
 
     files = write_stats(stats, corpus / "out")
 
     assert sorted(path.name for path in files) == [
-        "class_distribution.csv", "class_distribution.png", "corpus.csv", "histogram.csv",
-        "histogram.png", "splits.csv",
+        "class_distribution.csv", "class_distribution.pdf", "class_distribution.png", "corpus.csv",
+        "histogram.csv", "histogram.png", "splits.csv",
     ]  # fmt: skip
     with (corpus / "out" / "class_distribution.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert rows[3] == {
         "label": "Lung nodule", "split": "train", "positive": "0", "negative": "1", "missing": "1",
+        "patients": "0",
     }  # fmt: skip
     with (corpus / "out" / "histogram.csv").open() as file:
         assert sum(int(row["voxels"]) for row in csv.DictReader(file)) == 4 * 12 * 20 * 20
     assert imread(corpus / "out" / "histogram.png").size
     classes = next(figure for figure in drawn if len(figure.axes[0].containers) == 3).axes[0]
     lengths = [[bar.get_width() for bar in bars] for bars in classes.containers]
-    assert lengths == [[1, 0], [1, 1], [0, 0]]
-    assert [text.get_text() for text in classes.get_legend().get_texts()] == [
-        "train", "test", "unlisted",
+    assert lengths == [[50, 0], [100, 100], [0, 0]]
+    assert [text.get_text() for text in classes.figure.legends[0].get_texts()] == [
+        "train: 2 scans, 1 patient", "test: 1 scan, 1 patient", "unlisted: 1 scan, 1 patient",
     ]  # fmt: skip
-    assert "no labels" in [text.get_text() for text in classes.texts]
+    assert [text.get_text() for text in classes.texts] == [
+        "1 of 2 (1)", "0 of 1 (0)", "1 of 1 (1)", "1 of 1 (1)", "no labels", "no labels",
+    ]  # fmt: skip
+    assert (corpus / "out" / "class_distribution.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_many_labels_are_drawn_smaller(monkeypatch) -> None:
+    """Thousands of labels would be higher than any picture may be; the PDF is as sharp."""
+    monkeypatch.setattr(stats_files, "MOST_PIXELS", 400)
+    rows = [LabelCount(f"label {n}", "all", n, 3, 0, n) for n in range(20)]
+
+    picture = imread(io.BytesIO(stats_files.draw_classes(rows, [SplitCount("all", 23, 9)])))
+
+    assert 350 < picture.shape[0] <= 400
 
 
 def test_pictures_need_matplotlib(corpus, monkeypatch) -> None:

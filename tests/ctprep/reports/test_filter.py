@@ -240,6 +240,27 @@ def test_scan_table_says_which(tmp_path: Path) -> None:
     assert _rows(out).keys() == {"sick"}
 
 
+def test_reports_of_studies_are_taken_for_their_scans(tmp_path: Path) -> None:
+    """One report of an accession and its two reconstructions: written once, nothing refused."""
+    raw = "AccessionNo,report_text\n2024/A1,A cyst.\n2024/A2,A nodule.\n"
+    scans = "scan_id,patient_id,split,study_id\nx1,p,train,2024/A1\nx2,p,train,2024/A1\n"
+    scans += "y,q,train,2024/A3\n"
+    out = tmp_path / "reports.parquet"
+
+    items = list(
+        filter_reports(
+            _table(tmp_path, raw, "raw.csv"), out, scan_table=_table(tmp_path, scans, "scans.csv")
+        )
+    )
+
+    assert [(item.scan_id, item.status) for item in items] == [
+        ("2024-a1", "filtered"),
+        ("2024-a2", "unlisted"),
+        ("y", "refused"),
+    ]
+    assert _rows(out).keys() == {"2024-a1"}
+
+
 def test_the_normal_sentence_is_configured(tmp_path: Path) -> None:
     """Any sentence but an empty one."""
     out = tmp_path / "reports.parquet"

@@ -127,6 +127,65 @@ def test_a_row_a_study(tmp_path: Path) -> None:
     }
 
 
+CT_RATE = """VolumeName,Findings_EN,Impressions_EN
+train_1_a_1.nii.gz,A nodule is seen in the lung.,Not given.
+train_1_a_2.nii.gz,A nodule is seen in the lung.,Not given.
+train_1_b_1.nii.gz,Not given.,Not given.
+train_1_b_2.nii.gz,Emphysema is seen.,Not given.
+valid_2_a_1.nii.gz,Emphysema is seen.,Not given.
+valid_2_a_2.nii.gz,No emphysema is seen.,Not given.
+valid_3_a,Emphysema is seen.,Not given.
+"""
+
+
+def test_ct_rate_tables_tell_their_studies(tmp_path: Path) -> None:
+    """By names alone: one row a study; an empty report of two is no contradiction."""
+    raw, out = _table(tmp_path, CT_RATE), tmp_path / "labels.csv"
+
+    items = list(label_reports(raw, out, dataset="ct_rate", level="scan"))
+
+    labels = read_labels(out)
+    assert labels.scan_ids == ("train_1_a", "train_1_b", "valid_3_a")
+    assert labels.names == CT_RATE_LABELS
+    assert _value(labels, "train_1_b", "Emphysema") == 1
+    assert [(item.scan_id, item.what) for item in items if item.status != "labelled"] == [
+        ("valid_2_a", "the reports of its study differ in their labels")
+    ]
+
+
+def test_names_tell_studies_that_the_scan_table_does_not(tmp_path: Path) -> None:
+    """A report a scan serves its reconstructions; one with an empty report takes the other's."""
+    raw, out = _table(tmp_path, CT_RATE), tmp_path / "labels.csv"
+    scans = _table(
+        tmp_path,
+        "scan_id,patient_id,split\nvalid_3_a_1,valid_3,test\nvalid_3_a_2,valid_3,test\n"
+        "train_1_b_1,train_1,train\n",
+        "scans.csv",
+    )
+
+    list(label_reports(raw, out, dataset="ct_rate", scan_table=scans))
+
+    labels = read_labels(out)
+    assert labels.scan_ids == ("valid_3_a_1", "valid_3_a_2")
+    assert _value(labels, "valid_3_a_2", "Emphysema") == 1
+
+
+@pytest.mark.parametrize("level", ["reconstruction", "scan"])
+def test_accessions_of_a_hospital_are_met(tmp_path: Path, level: str) -> None:
+    """Reports name 2024/A 01 in their way, the scan table in its own; rows can be read again."""
+    raw = _table(tmp_path, "AccessionNo,report_text\n2024/A 01,Emphysema is seen.\n")
+    scans = _table(
+        tmp_path, "scan_id,patient_id,split,study_id\nx1,p,test,2024/A 01\nx2,p,test,2024/A 01\n",
+        "scans.csv",
+    )  # fmt: skip
+    out = tmp_path / "labels.csv"
+
+    list(label_reports(raw, out, scan_table=scans, level=level))  # type: ignore[arg-type]
+
+    expected = {"reconstruction": ("x1", "x2"), "scan": ("2024-a-01",)}
+    assert read_labels(out).scan_ids == expected[level]
+
+
 def test_errors(tmp_path: Path) -> None:
     """Studies without a scan table, an unknown data set or word list, a table of nothing."""
     reports, out = _table(tmp_path, REPORTS), tmp_path / "labels.csv"
@@ -136,6 +195,10 @@ def test_errors(tmp_path: Path) -> None:
 
     with pytest.raises(TableError, match="which reconstructions"):
         list(label_reports(reports, out, level="scan"))
+    with pytest.raises(TableError, match="which reconstructions"):
+        list(label_reports(reports, out, level="scan", dataset="nidch"))
+    with pytest.raises(TableError, match="not of the form of the names of CT-RATE"):
+        list(label_reports(reports, out, level="scan", dataset="ct_rate"))
     with pytest.raises(TableError, match="no data set"):
         list(label_reports(reports, out, dataset="mars"))
     with pytest.raises(TableError, match="do not know the label"):

@@ -67,6 +67,30 @@ def test_counts_leave_the_rest_unused() -> None:
     assert [found.count(side) for side in ("train", "tune", "test", "unused")] == [57, 0, 21, 22]  # type: ignore[comparison-overlap]
 
 
+def test_a_test_set_from_elsewhere_trains_nobody() -> None:
+    """501 of many for the test as the paper has of RAD-ChestCT, or everyone; none for training."""
+    groups = [Group(("p000", "q"), ("s000", "q")), *single_groups(20)[1:]]
+
+    some = list(draw_sides(groups, Sizes(train=0, tune=0, test=5), seed=0).values())
+    everyone = draw_sides(
+        groups,
+        Sizes(train=0, tune=0),
+        seed=0,
+        fixed=dict.fromkeys(("q", *map("s{:03}".format, range(20))), "test"),
+    )
+
+    assert "train" not in some
+    assert some.count("test") in (5, 6)  # type: ignore[comparison-overlap]
+    assert set(everyone.values()) == {"test"}
+
+
+def test_a_share_of_few_patients_is_one_of_them() -> None:
+    """A tenth of three rounds to none: thresholds would have no scans to be chosen on."""
+    sides = list(draw_sides(single_groups(3), Sizes(), seed=0).values())
+
+    assert sorted(sides) == ["test", "train", "tune"]
+
+
 def test_rare_labels_are_on_every_side_in_their_share() -> None:
     """Of 300 patients 10 have the rare label and 100 the common one; a third is for the test."""
     groups = single_groups(300)
@@ -85,6 +109,25 @@ def test_rare_labels_are_on_every_side_in_their_share() -> None:
         }
         assert sums["test"].tolist() == pytest.approx([3, 30], abs=1)  # type: ignore[union-attr]
         assert sums["tune"].tolist() == pytest.approx([2, 20], abs=1)  # type: ignore[union-attr]
+
+
+def test_a_rare_label_is_counted_in_patients() -> None:
+    """Ten patients have it, one of them ten times: a fifth of them is two, not that one alone."""
+    scans_each = [10 if number == 0 else 1 for number in range(100)]
+    groups = [
+        Group((f"p{number}",), tuple(f"s{number}_{n}" for n in range(scans)))
+        for number, scans in enumerate(scans_each)
+    ]
+    positives = {
+        scan: np.array([float(number < 10)])
+        for number, group in enumerate(groups)
+        for scan in group.scan_ids
+    }
+
+    for seed in range(20):
+        sides = draw_sides(groups, Sizes(tune=0.2, test=0.3), seed=seed, positives=positives)
+        found = [sides[f"s{number}_0"] for number in range(10)]
+        assert [found.count(side) for side in ("train", "tune", "test")] == [5, 2, 3]  # type: ignore[comparison-overlap]
 
 
 def test_seeds_differ_and_one_seed_does_not() -> None:
@@ -121,7 +164,7 @@ def test_scans_of_one_patient_on_two_fixed_sides_are_refused() -> None:
         Sizes(tune=-0.1),
         Sizes(test=11),
         Sizes(test=1.5),
-        Sizes(train=0),
+        Sizes(train=0, tune=0, test=0),
     ],
 )
 def test_sizes_that_cannot_be_met_are_refused(sizes: Sizes) -> None:

@@ -79,6 +79,8 @@ def test_ct_rate_columns_are_those_of_its_tables(shared_data: Path) -> None:
         ('fallback_axis_codes = "SPL"', 'fallback_axis_codes = "SPA"', "axis twice"),
         ('patient_pattern = "^([', 'patient_pattern = "^(?:[', "must have one group"),
         ('patient_pattern = "^([', 'patient_pattern = "^[', "no regular expression"),
+        ('study_pattern = "^((?:', 'study_pattern = "^(((?:', "no regular expression"),
+        ('study_pattern = "^((?:', 'study_pattern = "^((', "study_pattern '^((train|valid)"),
         ('key = "VolumeName"', "", "tables.reports.key"),
         ('ct_lite_name = "Emphysema"', 'ct_lite_name = "emphysema"', "labels.7: Value error"),
         ('ct_lite_name = "Emphysema"', 'ct_lite_name = "Atelectasis"', "twice"),

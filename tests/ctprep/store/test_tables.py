@@ -187,7 +187,8 @@ def test_raw_reports_longer_than_a_block(tmp_path: Path) -> None:
         ("scan_id,findings\na,x\n", "'impression' is missing"),
         ("scan_id,Findings_EN,Impression_EN\na,x,y\n", "(is it 'Impression_EN'?)"),
         ("scan_id,finding,impresion\na,x,y\n", "(is it 'finding'?)"),
-        ("VolumeName,report_text\na.nii.gz,x\nA.nii,y\n", "'a' has more than one row"),
+        ("VolumeName,report_text\na.nii.gz,x\nA.nii,y\n", "'A.nii' and 'a.nii.gz' both give"),
+        ("VolumeName,report_text\na.nii,x\na.nii,y\n", "'a' has more than one row"),
     ],
 )
 def test_wrong_raw_reports_are_refused(tmp_path: Path, text: str, named: str) -> None:
