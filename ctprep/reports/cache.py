@@ -41,7 +41,7 @@ class JsonCache:
         self._values: dict[str, object] = {}
         try:
             text = path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             text = ""
         except OSError as error:
             raise PlaceError(
