@@ -15,9 +15,9 @@ from typing import Annotated
 import typer
 from results import publish
 
-from ctprep.reports.backend import in_order
+from ctprep.reports.backends.backend import in_order
+from ctprep.reports.backends.local_model import TransformersBackend
 from ctprep.reports.filter import read_sentences
-from ctprep.reports.local_model import TransformersBackend
 from tests.ctprep.reports.tiny_gemma import write_tiny_gemma
 
 REPORTS = "reports/01_chest_ct_18_labels/train.csv"

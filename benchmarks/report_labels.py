@@ -17,8 +17,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from ctprep.reports.labeller import Judgement, Labeller
-from ctprep.reports.rules_labeller import RulesLabeller
+from ctprep.reports.labels.labeller import Judgement, Labeller
+from ctprep.reports.labels.rules_labeller import RulesLabeller
 from ctprep.store.errors import CtError
 from ctprep.store.labels import CT_RATE_LABELS
 
@@ -129,7 +129,7 @@ NOTES = (
 
 def build_labellers(radbert: str, tokenizer: str | None) -> dict[str, Labeller]:
     """Make the rules, and the classifier in each way that its weights can be read."""
-    from ctprep.reports.radbert import RadBertLabeller
+    from ctprep.reports.labels.radbert import RadBertLabeller
 
     labellers: dict[str, Labeller] = {"rules": RulesLabeller()}
     readings: tuple[Literal["auto", "pooler", "first"], ...] = ("auto",)

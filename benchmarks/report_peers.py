@@ -17,7 +17,7 @@ from typing import Any
 from report_labels import f1, is_present
 
 from ctprep.reports.filter import read_sentences
-from ctprep.reports.label_rules import read_label_rules
+from ctprep.reports.labels.label_rules import read_label_rules
 from ctprep.store.labels import CT_RATE_LABELS
 
 PACKAGES = ("medspacy", "negspacy")

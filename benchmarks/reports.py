@@ -26,9 +26,9 @@ from report_peers import (
 )
 
 from ctprep.reports.filter import read_sentences
-from ctprep.reports.label_rules import label_sentences, read_label_rules
-from ctprep.reports.language import read_rules
-from ctprep.reports.rules import judge
+from ctprep.reports.labels.label_rules import label_sentences, read_label_rules
+from ctprep.reports.reading.language import read_rules
+from ctprep.reports.reading.rules import judge
 from ctprep.store.labels import CT_RATE_LABELS
 
 # Words by which a sentence speaks of a label; wide on purpose, for what is kept and what is left.

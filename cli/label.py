@@ -92,7 +92,7 @@ def label_reports(
     """
     from cli.progress import follow
     from ctprep.reports import label
-    from ctprep.reports.labellers import LabelOptions, build_labeller
+    from ctprep.reports.labels.build import LabelOptions, build_labeller
 
     start_logging(verbose)
     with mendable():

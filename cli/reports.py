@@ -81,7 +81,7 @@ def filter_reports(
     """
     from cli.progress import follow
     from ctprep.reports import filter as report_filter
-    from ctprep.reports.backends import ModelOptions, build_backend
+    from ctprep.reports.backends.build import ModelOptions, build_backend
     from ctprep.store.tables import read_raw_reports
 
     start_logging(verbose)

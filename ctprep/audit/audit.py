@@ -10,7 +10,7 @@ from ctprep.audit.page import build_page
 from ctprep.audit.sample import draw_sample
 from ctprep.audit.sides import Report, read_side_by_side, read_sides
 from ctprep.reports.filter import NOTHING_ABNORMAL
-from ctprep.reports.language import read_rules
+from ctprep.reports.reading.language import read_rules
 from ctprep.store.disk import write_atomically
 from ctprep.store.errors import TableError
 

@@ -12,8 +12,8 @@ from string import Template
 from ctprep.audit.agreement import Agreement, Fourfold
 from ctprep.audit.sides import HASH_LENGTH, Report, Side
 from ctprep.reports.filter import NOTHING_ABNORMAL
-from ctprep.reports.language import Rules
-from ctprep.reports.rules import judge
+from ctprep.reports.reading.language import Rules
+from ctprep.reports.reading.rules import judge
 
 ONE_TABLE = "Kept sentences carry a check mark and a bar, dropped ones are struck through."
 MORE_TABLES = (

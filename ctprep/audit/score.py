@@ -8,7 +8,7 @@ from ctprep.audit.agreement import Fourfold, count_fourfold
 from ctprep.audit.judgements import JudgedReport, read_judgements
 from ctprep.audit.shares import Share, estimate_share
 from ctprep.audit.sides import Report, Side, read_side_by_side, read_sides
-from ctprep.reports.language import read_rules
+from ctprep.reports.reading.language import read_rules
 from ctprep.store.errors import TableError
 
 

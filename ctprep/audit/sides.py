@@ -20,10 +20,10 @@ from functools import cached_property
 from pathlib import Path
 
 from ctprep.reports.filter import IDENTIFIERS_REMOVED, REWRITTEN, join_sentences
-from ctprep.reports.language import Rules
-from ctprep.reports.rewrite import says_no_more
-from ctprep.reports.sections import NumberedSentence, number_sentences
-from ctprep.reports.sentences import split_sentences
+from ctprep.reports.reading.language import Rules
+from ctprep.reports.reading.sections import NumberedSentence, number_sentences
+from ctprep.reports.reading.sentences import split_sentences
+from ctprep.reports.rewriting.rewrite import says_no_more
 from ctprep.store.columns import check_faults
 from ctprep.store.errors import TableError, located
 from ctprep.store.tables import ReportRow, read_reports

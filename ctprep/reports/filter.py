@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ctprep.reports.asking import ask_numbers, ask_rewrites
-from ctprep.reports.backend import Backend, ChatBackend
-from ctprep.reports.backends import build_backend
-from ctprep.reports.cache import AnswerCache, RewriteCache
-from ctprep.reports.identifiers import Scrubbed, scrub
-from ctprep.reports.language import Rules, read_rules
-from ctprep.reports.prompt import Mode
-from ctprep.reports.rewrite import Rewrite
-from ctprep.reports.rules import judge
-from ctprep.reports.sections import number_sentences
+from ctprep.reports.backends.asking import ask_numbers, ask_rewrites
+from ctprep.reports.backends.backend import Backend, ChatBackend
+from ctprep.reports.backends.build import build_backend
+from ctprep.reports.backends.cache import AnswerCache, RewriteCache
+from ctprep.reports.backends.prompt import Mode
+from ctprep.reports.identifiers.scrub import Scrubbed, scrub
+from ctprep.reports.reading.language import Rules, read_rules
+from ctprep.reports.reading.rules import judge
+from ctprep.reports.reading.sections import number_sentences
+from ctprep.reports.rewriting.rewrite import Rewrite
 from ctprep.reports.studies import find_studies
 from ctprep.store.errors import TableError
 from ctprep.store.tables import (

@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 
 from ctprep.reports.filter import join_text
-from ctprep.reports.labeller import Judgement, Labeller
-from ctprep.reports.probabilities import write_probabilities
-from ctprep.reports.rules_labeller import RulesLabeller
+from ctprep.reports.labels.labeller import Judgement, Labeller
+from ctprep.reports.labels.probabilities import write_probabilities
+from ctprep.reports.labels.rules_labeller import RulesLabeller
 from ctprep.reports.studies import check_studies_told, find_studies
 from ctprep.store.errors import TableError
 from ctprep.store.labels import CT_RATE_LABELS

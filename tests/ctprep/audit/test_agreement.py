@@ -16,7 +16,7 @@ from ctprep.audit.agreement import (
     normalize,
 )
 from ctprep.audit.sides import read_side_by_side, read_sides
-from ctprep.reports.language import read_rules
+from ctprep.reports.reading.language import read_rules
 from tests.ctprep.audit.tables import FIRST, SECOND, write_table
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ctprep.audit.sides import common_ids, read_side_by_side, read_sides
 from ctprep.reports.filter import IDENTIFIERS_REMOVED, REWRITTEN, filter_reports, read_sentences
-from ctprep.reports.language import read_rules
+from ctprep.reports.reading.language import read_rules
 from ctprep.store.errors import TableError
 from ctprep.store.tables import write_reports
 from tests.ctprep.audit.tables import FIRST, SECOND, TEXTS, make_row, write_table

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ctprep.audit.judgements import COLUMNS
 from ctprep.audit.sides import Report
-from ctprep.reports.sections import number_sentences
+from ctprep.reports.reading.sections import number_sentences
 from tests.ctprep.audit.tables import TEXTS, make_row
 
 PAGE = "00112233aabbccdd"

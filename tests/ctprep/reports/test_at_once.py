@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from ctprep.reports.at_once import work_at_once
+from ctprep.reports.backends.at_once import work_at_once
 
 
 def test_each_result_comes_as_it_is_ready() -> None:

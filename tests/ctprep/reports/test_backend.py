@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctprep.reports.backend import parse_answer
+from ctprep.reports.backends.backend import parse_answer
 
 
 @pytest.mark.parametrize(("answer", "numbers"), [("[]", ()), ("[2, 0]", (0, 2)), (" [1]\n", (1,))])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ctprep.reports.cache import AnswerCache, answer_key
+from ctprep.reports.backends.cache import AnswerCache, answer_key
 from ctprep.store.errors import PlaceError
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ctprep.reports.chat_template import ChatTemplate
+from ctprep.reports.backends.chat_template import ChatTemplate
 from ctprep.store.errors import BackendError
 from tests.ctprep.reports.tiny_gemma import END_OF_TURN, TEMPLATE, build_tokenizer
 

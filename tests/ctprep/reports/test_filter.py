@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctprep.reports.cache import AnswerCache
+from ctprep.reports.backends.cache import AnswerCache
+from ctprep.reports.backends.rules_backend import RulesBackend
 from ctprep.reports.filter import (
     ANSWERED_BY_RULES,
     NORMAL_SENTENCE,
@@ -20,7 +21,6 @@ from ctprep.reports.filter import (
     filter_reports,
     read_sentences,
 )
-from ctprep.reports.rules import RulesBackend
 from ctprep.store.errors import TableError
 from ctprep.store.tables import RawReport, read_reports
 

@@ -3,18 +3,19 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ctprep.reports.backends.backend import in_order
 from ctprep.reports.filter import filter_reports, read_sentences
-from ctprep.reports.identifiers import PLACEHOLDER, scrub
-from ctprep.reports.label_rules import label_sentences, read_label_rules
-from ctprep.reports.language import Rules, read_rules
-from ctprep.reports.rules import judge
+from ctprep.reports.identifiers.scrub import PLACEHOLDER, scrub
+from ctprep.reports.labels.label_rules import label_sentences, read_label_rules
+from ctprep.reports.reading.language import Rules, read_rules
+from ctprep.reports.reading.rules import judge
 from ctprep.store.tables import read_reports
 
 LINES = Path(__file__).parent / "identifier_lines"
@@ -184,15 +185,16 @@ class Recorder:
 
     def answer(self, reports: Sequence[Sequence[str]]) -> list[str]:
         """Answer with all."""
-        return self.chat("extractive", reports)
+        return in_order(self.chat("extractive", reports), len(reports))
 
     def chat(
         self, mode: str, reports: Sequence[Sequence[str]], wrong: Sequence[str] | None = None
-    ) -> list[str]:
+    ) -> Iterator[dict[int, str]]:
         """Answer with the last sentence: a rewrite, and no list of numbers."""
         self.asked += [sentence for report in reports for sentence in report]
         self.asked += wrong or []
-        return [report[-1] if mode == "generative" else "?" for report in reports]
+        for place, report in enumerate(reports):
+            yield {place: report[-1] if mode == "generative" else "?"}
 
 
 def test_nothing_leaves_before_it_is_scrubbed(

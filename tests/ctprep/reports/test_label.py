@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from cli import ctprep
 from ctprep.reports.label import LabelItem, label_reports
-from ctprep.reports.labeller import Judgement
-from ctprep.reports.rules_labeller import Doubt, RulesLabeller
+from ctprep.reports.labels.labeller import Judgement
+from ctprep.reports.labels.rules_labeller import Doubt, RulesLabeller
 from ctprep.store.errors import TableError
 from ctprep.store.labels import CT_RATE_LABELS
 from ctprep.store.manifest import load_manifest

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctprep.reports.filter import read_sentences
-from ctprep.reports.label_rules import label_sentences, read_label_rules
-from ctprep.reports.mentions import Status
+from ctprep.reports.labels.label_rules import label_sentences, read_label_rules
+from ctprep.reports.reading.mentions import Status
 from ctprep.store.labels import CT_RATE_LABELS
 
 RULES = read_label_rules()

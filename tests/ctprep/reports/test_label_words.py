@@ -6,11 +6,13 @@ from importlib.resources import files
 
 import pytest
 
-from ctprep.reports.label_rules import LabelRules, label_sentences, read_label_rules
-from ctprep.reports.language import either
+from ctprep.reports.labels.label_rules import LabelRules, label_sentences, read_label_rules
+from ctprep.reports.reading.language import either
 
 RULES = read_label_rules()
-DATA = tomllib.loads(files("ctprep.reports").joinpath("english_labels.toml").read_text("utf-8"))
+DATA = tomllib.loads(
+    files("ctprep.reports.reading").joinpath("english_labels.toml").read_text("utf-8")
+)
 LISTS = {
     (label["name"], kind): label.get(kind, [])
     for label in DATA["label"]

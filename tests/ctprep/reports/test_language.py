@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from ctprep.reports.filter import filter_reports
-from ctprep.reports.language import read_rules
-from ctprep.reports.rules import judge
-from ctprep.reports.sentences import split_sentences
+from ctprep.reports.reading.language import read_rules
+from ctprep.reports.reading.rules import judge
+from ctprep.reports.reading.sentences import split_sentences
 from ctprep.store.errors import TableError
 from ctprep.store.tables import read_reports
 

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 import torch
 
-from ctprep.reports.backend import in_order
-from ctprep.reports.chat_template import ChatTemplate
+from ctprep.reports.backends.backend import in_order
+from ctprep.reports.backends.chat_template import ChatTemplate
+from ctprep.reports.backends.local_model import Question, TransformersBackend
+from ctprep.reports.backends.prompt import THINKING_TOKENS
 from ctprep.reports.filter import (
     ANSWERED_BY_RULES,
     REWRITE_REFUSED,
     REWRITTEN,
     filter_reports,
 )
-from ctprep.reports.local_model import Question, TransformersBackend
 from ctprep.reports.model_folder import find_model
-from ctprep.reports.prompt import THINKING_TOKENS
 from ctprep.store.errors import BackendError
 from ctprep.store.tables import read_reports
 from tests.ctprep.reports.tiny_gemma import TEMPLATE, Forced, write_tiny_gemma

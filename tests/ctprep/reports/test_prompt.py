@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ctprep.reports.prompt import (
+from ctprep.reports.backends.prompt import (
     count_answer_tokens,
     drop_thoughts,
     is_unfinished_thought,

@@ -15,8 +15,8 @@ import torch
 from typer.testing import CliRunner
 
 from cli import ctprep
-from ctprep.reports.labeller import Judgement
-from ctprep.reports.radbert import RadBertLabeller
+from ctprep.reports.labels.labeller import Judgement
+from ctprep.reports.labels.radbert import RadBertLabeller
 from ctprep.store.errors import BackendError
 from ctprep.store.labels import CT_RATE_LABELS
 from ctprep.store.tables import read_labels

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from cli import ctprep
-from ctprep.reports.labellers import LabelOptions, build_labeller
-from ctprep.reports.radbert import RadBertLabeller
+from ctprep.reports.labels.build import LabelOptions, build_labeller
+from ctprep.reports.labels.radbert import RadBertLabeller
 from ctprep.store.errors import BackendError, CheckpointError, CtError, TableError
 from ctprep.store.labels import CT_RATE_LABELS
 from tests.ctprep.reports.tiny_radbert import (

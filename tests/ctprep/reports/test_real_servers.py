@@ -17,10 +17,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from ctprep.reports.backend import in_order
+from ctprep.reports.backends.backend import in_order
+from ctprep.reports.backends.local_model import TransformersBackend
+from ctprep.reports.backends.server import OpenAiBackend
 from ctprep.reports.filter import ANSWERED_BY_RULES, filter_reports
-from ctprep.reports.local_model import TransformersBackend
-from ctprep.reports.server import OpenAiBackend
 from ctprep.store.errors import BackendError
 from ctprep.store.tables import read_reports
 from tests.ctprep.reports.tiny_gemma import write_tiny_gemma

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctprep.reports.rewrite import Rewrite, read_rewrite, says_no_more
+from ctprep.reports.rewriting.rewrite import Rewrite, read_rewrite, says_no_more
 
 HONEST = [
     (

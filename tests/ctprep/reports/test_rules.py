@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctprep.reports.rules import RulesBackend, judge, read_rules
+from ctprep.reports.backends.rules_backend import RulesBackend
+from ctprep.reports.reading.language import read_rules
+from ctprep.reports.reading.rules import judge
 
 RULES = read_rules()
 

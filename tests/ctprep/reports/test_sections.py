@@ -1,6 +1,6 @@
 """Headings part a report; a word that merely looks like one does not."""
 
-from ctprep.reports.sections import find_sections
+from ctprep.reports.reading.sections import find_sections
 
 
 def _sections(text: str) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctprep.reports.sentences import split_sentences
+from ctprep.reports.reading.sentences import split_sentences
 
 
 def _texts(report: str) -> list[str]:

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from ctprep.reports import http_chat
-from ctprep.reports.backends import ModelOptions, build_backend
+from ctprep.reports.backends import http_chat
+from ctprep.reports.backends.build import ModelOptions, build_backend
+from ctprep.reports.backends.http_chat import read_retry_after
+from ctprep.reports.backends.server import OpenAiBackend, check_url
 from ctprep.reports.filter import ANSWERED_BY_RULES, REWRITTEN, filter_reports
-from ctprep.reports.http_chat import read_retry_after
-from ctprep.reports.server import OpenAiBackend, check_url
 from ctprep.store.errors import BackendError, TableError
 from ctprep.store.tables import read_reports
 from tests.ctprep.reports.chat_server import Reply, Seen, fails, in_turn, says, serve
@@ -526,7 +526,7 @@ def test_an_interrupt_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.Monke
 def test_what_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """The extra by its name."""
     monkeypatch.setitem(sys.modules, "httpx2", None)
-    for name in ("ctprep.reports.http_chat", "ctprep.reports.server"):
+    for name in ("ctprep.reports.backends.http_chat", "ctprep.reports.backends.server"):
         monkeypatch.delitem(sys.modules, name)
 
     with pytest.raises(BackendError, match="needs httpx2, which is not installed") as caught:

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ctprep.reports import shared_prefix
-from ctprep.reports.backend import in_order
-from ctprep.reports.local_model import TransformersBackend
-from ctprep.reports.shared_prefix import Prefix, _shift, count_shared, pad_left
+from ctprep.reports.backends import shared_prefix
+from ctprep.reports.backends.backend import in_order
+from ctprep.reports.backends.local_model import TransformersBackend
+from ctprep.reports.backends.shared_prefix import Prefix, _shift, count_shared, pad_left
 from tests.ctprep.reports.tiny_gemma import write_tiny_gemma, write_tiny_llama
 
 REPORTS = [["A nodule is seen"] * 5, ["Cyst"], ["No effusion", "A 4 mm nodule"], ["a"] * 60]

@@ -6,11 +6,11 @@ from importlib.resources import files
 
 import pytest
 
-from ctprep.reports.language import either, read_rules, told_none
-from ctprep.reports.rules import judge
+from ctprep.reports.reading.language import either, read_rules, told_none
+from ctprep.reports.reading.rules import judge
 
 RULES = read_rules()
-LISTS = tomllib.loads(files("ctprep.reports").joinpath("english.toml").read_text("utf-8"))
+LISTS = tomllib.loads(files("ctprep.reports.reading").joinpath("english.toml").read_text("utf-8"))
 WHOLE_WORDS = ("negation_before", "negation_after", "negation_end")
 
 # In the order of the entries.

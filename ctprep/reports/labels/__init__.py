@@ -1,0 +1,1 @@
+"""Which abnormalities a report asserts, by rules or by a classifier."""

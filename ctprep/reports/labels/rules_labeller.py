@@ -1,0 +1,54 @@
+"""The rules as a labeller: what the words of a report assert, clause by clause."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from ctprep.reports.filter import read_sentences
+from ctprep.reports.labels.label_rules import label_sentences, read_label_rules
+from ctprep.reports.labels.labeller import Judgement
+from ctprep.reports.reading.mentions import Status
+
+Doubt = Literal["present", "absent", "missing"]
+_DOUBTFUL: Mapping[str, float] = {"present": 1.0, "absent": 0.0, "missing": float("nan")}
+
+
+class RulesLabeller:
+    """Labels reports by rules; a label that a report does not mention is 0.
+
+    Args:
+        uncertain: what a label is whose only mention is in doubt.
+        language: word lists by name, or a TOML file of them.
+        words: how the language speaks of the labels, likewise.
+
+    Raises:
+        TableError: a word list is unknown or wrong.
+    """
+
+    name = "rules"
+
+    def __init__(
+        self,
+        *,
+        uncertain: Doubt = "present",
+        language: str | Path = "english",
+        words: str | Path = "english_labels",
+    ) -> None:
+        self._rules = read_label_rules(words, language)
+        self._doubtful = _DOUBTFUL[uncertain]
+        self.model = self._rules.version
+        self.labels = tuple(self._rules.labels)
+
+    def judge(self, texts: Sequence[str]) -> Iterator[tuple[int, Judgement | None]]:
+        """Judge reports, in their order; see `Labeller.judge`."""
+        for place, text in enumerate(texts):
+            numbered = read_sentences(text, self._rules.rules)
+            sentences = [sentence for sentence, is_read in numbered if is_read]
+            yield place, self._judge(sentences) if sentences else None
+
+    def _judge(self, sentences: Sequence[str]) -> Judgement:
+        told = label_sentences(sentences, self._rules)
+        return Judgement({name: self._to_value(told.get(name)) for name in self.labels})
+
+    def _to_value(self, status: Status | None) -> float:
+        return self._doubtful if status == "uncertain" else float(status == "present")

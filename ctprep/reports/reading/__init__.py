@@ -1,0 +1,1 @@
+"""How a report reads: word lists of its language, sections, sentences, clauses."""

@@ -1,0 +1,96 @@
+"""Finding the sections of a report: findings, impression, technique, comparison, history."""
+
+from dataclasses import dataclass
+
+from ctprep.reports.reading.language import Rules, SectionName, read_rules
+from ctprep.reports.reading.sentences import split_sentences
+
+READ_SECTIONS: tuple[SectionName, ...] = ("findings", "impression")
+"""Sections that speak of what the scan shows."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A stretch of a report under one heading."""
+
+    name: SectionName
+    start: int
+    """Offset of its first character behind the heading."""
+    stop: int
+
+
+def find_sections(text: str, rules: Rules | None = None) -> list[Section]:
+    """Part a report by its headings.
+
+    Args:
+        text: the whole report.
+        rules: word lists of its language; English where left out.
+
+    Returns:
+        Sections in order; text before the first heading counts as findings. Technique, comparison
+        and history reach to the next heading only where one of findings follows; otherwise
+        nobody says where they end, and all after their first sentence counts as findings.
+    """
+    rules = rules or read_rules()
+    sections: list[Section] = []
+    name: SectionName = "findings"
+    start = 0
+    for heading in rules.heading.finditer(text):
+        sections.append(Section(name, start, heading.start()))
+        name = rules.headings[(heading["line"] or heading["capital"]).lower()]
+        start = heading.end()
+    sections.append(Section(name, start, len(text)))
+    last_findings = max(
+        number
+        for number, section in enumerate(sections)
+        if section.name == "findings" or not number
+    )
+    certain = [
+        part
+        for number, section in enumerate(sections)
+        for part in ([section] if number < last_findings else _cut(text, section, rules))
+    ]
+    return [section for section in certain if text[section.start : section.stop].strip()]
+
+
+@dataclass(frozen=True)
+class NumberedSentence:
+    """A sentence and the section it stands in; `kept_sentences` counts these from 0."""
+
+    text: str
+    section: SectionName
+
+    @property
+    def is_read(self) -> bool:
+        """Whether its section speaks of the scan."""
+        return self.section in READ_SECTIONS
+
+
+def number_sentences(text: str, rules: Rules | None = None) -> list[NumberedSentence]:
+    """Number the sentences of a report.
+
+    Args:
+        text: `text_full` of a report.
+        rules: word lists of its language; English where left out.
+
+    Returns:
+        All sentences, of all sections, in order; their positions are what `kept_sentences` counts.
+    """
+    return [
+        NumberedSentence(sentence.text, section.name)
+        for section in find_sections(text, rules)
+        for sentence in split_sentences(text[section.start : section.stop], rules)
+    ]
+
+
+def _cut(text: str, section: Section, rules: Rules) -> list[Section]:
+    if section.name in READ_SECTIONS:
+        return [section]
+    sentences = split_sentences(text[section.start : section.stop], rules)
+    if len(sentences) < 2:
+        return [section]
+    end = section.start + sentences[0].start + len(sentences[0].text)
+    return [
+        Section(section.name, section.start, end),
+        Section("findings", end, section.stop),
+    ]

@@ -1,0 +1,1 @@
+"""Reports that a model wrote again, held against their source."""
