@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from report_labels import f1, is_present
+from report_labels import is_present, macro
 
 from ctprep.reports.filter import read_sentences
 from ctprep.reports.labels.label_rules import read_label_rules
@@ -151,6 +151,6 @@ def measure_peer_f1(peer: Peer, rows: Sequence[dict[str, str]]) -> float:
         told = peer.label(text for text, is_read in read_sentences(row["report_text"]) if is_read)
         for name in CT_RATE_LABELS:
             counts[name, "hits"] += name in told and is_present(row, name)
-            counts[name, "rules"] += name in told
+            counts[name, "told"] += name in told
             counts[name, "people"] += is_present(row, name)
-    return sum(f1(counts, name) for name in CT_RATE_LABELS) / len(CT_RATE_LABELS)
+    return macro(counts)

@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from report_labels import HALVES, count_labels, f1, half_of, is_present, label_lines, read_rows
+from report_labels import (
+    HALVES,
+    count_labels,
+    half_of,
+    is_present,
+    judge_rows,
+    label_lines,
+    macro,
+    read_rows,
+)
 from report_peers import (
     PACKAGES,
     PEER_NOTE,
@@ -27,6 +36,7 @@ from report_peers import (
 
 from ctprep.reports.filter import read_sentences
 from ctprep.reports.labels.label_rules import label_sentences, read_label_rules
+from ctprep.reports.labels.rules_labeller import RulesLabeller
 from ctprep.reports.reading.language import read_rules
 from ctprep.reports.reading.rules import judge
 from ctprep.store.labels import CT_RATE_LABELS
@@ -271,12 +281,9 @@ def peer_lines(path: Path, folder: Path) -> list[str]:
     """Lay out what two libraries make of the held-out reports and sentences, beside the rules."""
     held = [row for row in read_rows(path) if half_of(row["AccessionNo"]) == HALVES[1]]
     sentences = sentences_by_file(folder)[HALVES[1]]
-    counts = count_labels(held)
-    macro = sum(f1(counts, name) for name in CT_RATE_LABELS) / len(CT_RATE_LABELS)
+    score = f"{macro(count_labels(held, judge_rows(held, RulesLabeller()))):.3f}"
     heads = [f"rules {read_rules().version}"]
-    columns = [
-        _peer_cells(held, sentences, keep_by_rules, f"{measure_time_ms(path):.1f}", f"{macro:.3f}")
-    ]
+    columns = [_peer_cells(held, sentences, keep_by_rules, f"{measure_time_ms(path):.1f}", score)]
     for peer in find_peers():
         score, time_ms = measure_peer_f1(peer, held), measure_peer_time_ms(peer, held)
         for keep, what in (
