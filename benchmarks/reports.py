@@ -281,9 +281,9 @@ def peer_lines(path: Path, folder: Path) -> list[str]:
     """Lay out what two libraries make of the held-out reports and sentences, beside the rules."""
     held = [row for row in read_rows(path) if half_of(row["AccessionNo"]) == HALVES[1]]
     sentences = sentences_by_file(folder)[HALVES[1]]
-    score = f"{macro(count_labels(held, judge_rows(held, RulesLabeller()))):.3f}"
+    ours = f"{macro(count_labels(held, judge_rows(held, RulesLabeller()))):.3f}"
     heads = [f"rules {read_rules().version}"]
-    columns = [_peer_cells(held, sentences, keep_by_rules, f"{measure_time_ms(path):.1f}", score)]
+    columns = [_peer_cells(held, sentences, keep_by_rules, f"{measure_time_ms(path):.1f}", ours)]
     for peer in find_peers():
         score, time_ms = measure_peer_f1(peer, held), measure_peer_time_ms(peer, held)
         for keep, what in (
