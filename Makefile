@@ -44,6 +44,8 @@ demo: setup
 	ctprep ingest demo-out/source/scans demo-out/hifi.zarr --grid phantom --scans demo-out/source/scans.csv
 	ctprep compress demo-out/hifi.zarr demo-out/jpeg.zarr --quality 90
 	ctprep filter-reports demo-out/source/reports.csv demo-out/reports.parquet
+	ctprep label-reports demo-out/source/reports.csv demo-out/labels-by-rules.csv --dataset phantom
+	ctprep audit demo-out/reports.parquet demo-out/audit.html
 	ctlite train demo-teacher --out demo-out/teacher
 	ctlite train demo-finetune --out demo-out/finetune
 	ctlite train demo-fast --out demo-out/fast
