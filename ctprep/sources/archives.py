@@ -149,7 +149,8 @@ def _most_bytes(member: Member, packed: int) -> int:
 
 def _zip_members(place: Path) -> Iterator[tuple[Member, str, int]]:
     for number, info in enumerate(_open_zip(place).infolist()):
-        if not info.is_dir():
+        # Not `is_dir`, which fails on an empty name.
+        if not info.filename.endswith("/"):
             reason = "encrypted" if info.flag_bits & ENCRYPTED else ""
             member = Member("zip", info.filename, number, info.file_size, info.CRC)
             yield member, reason, info.compress_size

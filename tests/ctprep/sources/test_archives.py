@@ -152,6 +152,22 @@ def test_what_cannot_be_read_in_place_has_its_row(tmp_path: Path) -> None:
     }
 
 
+def test_a_zip_member_without_a_name_has_its_row(tmp_path: Path) -> None:
+    """The library writes none, but reads one."""
+    archive = tmp_path / "names.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("a", b"")
+    content = bytearray(archive.read_bytes())
+    for header, length in ((b"PK\x03\x04", 26), (b"PK\x01\x02", 28)):
+        content[content.index(header) + length] = 0
+        # What the length says is no name is an extra field then.
+        content[content.index(header) + length + 2] = 1
+    archive.write_bytes(bytes(content))
+
+    assert zipfile.ZipFile(archive).infolist()[0].filename == ""
+    assert len([outcome.name for outcome in discover(archive)]) == 1
+
+
 def test_every_member_has_a_name_of_its_own(tmp_path: Path) -> None:
     """Repeated, spelled like a repeated one, spelled alike once cleaned, and none at all."""
     archive = tmp_path / "names.tar"
