@@ -1,13 +1,14 @@
 """A stored model with an SFP in place of its dense projection, which is never in memory."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Literal, cast
 
 import torch
 
 from ctlite.models.ct_clip import CtClip, StoredModel, of_folder
 from ctlite.models.projection import SFP
-from ctprep.store.errors import RecipeError
+from ctprep.store.errors import RecipeError, located
 
 PROJECTION = "to_visual_latent"
 DENSE = f"{PROJECTION}.weight"
@@ -65,6 +66,8 @@ def load_approximated(
     tell = on_block or (lambda done, of: None)
     blocks = len(projection.left)
     tell(0, blocks)
-    for done in projection.approach(weight, projection_init):
-        tell(done, blocks)
+    # Not `of_folder`: to save such weights again would not mend them.
+    with nullcontext() if stored.folder is None else located(stored.folder):
+        for done in projection.approach(weight, projection_init):
+            tell(done, blocks)
     return model.eval()

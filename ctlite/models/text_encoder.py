@@ -1,6 +1,7 @@
 """The text tower: any Hugging Face encoder, or a small BERT made from the reports themselves."""
 
 import math
+import re
 import string
 from collections import Counter
 from collections.abc import Iterable
@@ -99,11 +100,21 @@ def save_text_tower(folder: Path, tower: TextTower) -> None:
     Args:
         folder: made where missing.
         tower: whose weights are saved elsewhere.
+
+    Raises:
+        OSError: the disk is full or fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config: Any = tower.encoder.config
     config.save_pretrained(folder)
-    tower.tokenizer.save_pretrained(folder)
+    try:
+        tower.tokenizer.save_pretrained(folder)
+    except Exception as error:
+        # The tokenizers library has no class for what the system says; its number is in the words.
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), str(error)) from error
 
 
 def restore_text_tower(folder: Path) -> TextTower:

@@ -147,7 +147,8 @@ def write_numbers(file: BinaryIO, tensor: Tensor) -> Iterator[int]:
     Yields:
         Bytes of each piece, once it is written.
     """
-    flat = tensor.detach().reshape(-1).view(torch.uint8)
+    # A vector may have gaps, or stand for one number many times, and is its own reshaping.
+    flat = tensor.detach().reshape(-1).contiguous().view(torch.uint8)
     for piece in torch.split(flat, PIECE):
         file.write(piece.cpu().numpy().data)
         yield len(piece)

@@ -10,7 +10,9 @@ from ctlite.models.text_encoder import (
     restore_text_tower,
     save_text_tower,
 )
-from ctprep.store.errors import CheckpointError
+from ctprep.store.disk import writing
+from ctprep.store.errors import CheckpointError, PlaceError
+from tests.ctlite.test_bad_runs import small_files
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 
@@ -39,3 +41,13 @@ def test_a_folder_without_its_vocabulary_is_refused(folder: Path) -> None:
         restore_text_tower(folder)
     with pytest.raises(CheckpointError, match="knows no word"):
         load_text_tower(str(folder))
+
+
+def test_a_disk_that_is_full_at_the_words_is_told_as_any_other(tmp_path: Path) -> None:
+    """The tokenizers library raises a bare `Exception` of its own for it."""
+    tower = build_small_bert(["No nodule.", "Emphysema."], width=16, layers=1)
+
+    # Room for the encoder's configuration, but not for the words.
+    with small_files(1000), pytest.raises(PlaceError, match="may not grow so large"):
+        with writing("model"):
+            save_text_tower(tmp_path, tower)

@@ -131,6 +131,19 @@ def test_a_model_that_does_not_fit_its_configuration_is_told(student: Path, tmp_
     assert "save the model again" in caught.value.mend
 
 
+def test_a_projection_that_is_not_finite_is_told_by_its_model(student: Path) -> None:
+    """Saving it again would not mend it."""
+    path = student / "model" / "model.safetensors"
+    weights = load_file(path)
+    weights["to_visual_latent.weight"][0, 0] = torch.nan
+    save_file(weights, path)
+
+    with pytest.raises(CheckpointError, match="not finite in blocks 0 to 3") as caught:
+        load_approximated(StoredModel.open(student / "model"), 1, "svd")
+    assert caught.value.where == str(student / "model")
+    assert "checkpoint before it" in caught.value.mend
+
+
 def test_the_structure_aware_rule_gives_each_core_its_own_rate(
     student: Path, toy_corpus: Path
 ) -> None:
