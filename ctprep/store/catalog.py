@@ -46,7 +46,7 @@ def encode_catalog(rows: list[Row]) -> tuple[pa.Table, bytes, list[str]]:
 
     Returns:
         The table; the bytes of its Parquet file, which hold no time: equal rows give equal bytes;
-        and the scan ids of rows that are left out, as they hold numbers that no column takes.
+        and the scan ids of rows that are left out, as they hold what no column takes.
     """
     misfits: list[str] = []
     table = _table(rows)
@@ -61,7 +61,7 @@ def encode_catalog(rows: list[Row]) -> tuple[pa.Table, bytes, list[str]]:
 def _table(rows: list[Row]) -> pa.Table | None:
     try:
         return pa.Table.from_pylist(rows, CATALOG_SCHEMA)
-    except (OverflowError, pa.ArrowException):
+    except (OverflowError, UnicodeEncodeError, pa.ArrowException):
         return None
 
 
