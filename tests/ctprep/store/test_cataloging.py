@@ -1,6 +1,7 @@
 """The catalog is written with all sound volumes, and of those that are there at its end."""
 
 import errno
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -42,11 +43,20 @@ def outgrow(store: VolumeStore) -> None:
     (store.path / "b/zarr.json").write_text(text.replace(shape, f'"shape": [\n          {2**40},'))
 
 
+def halve_a_character(store: VolumeStore) -> None:
+    """Give a volume a fact that JSON can spell and no text can hold."""
+    text = (store.path / "b/zarr.json").read_text()
+    changed = re.sub(r'("patient_id": )"[^"]*"', r'\1"\\ud800"', text)
+    assert changed != text
+    (store.path / "b/zarr.json").write_text(changed)
+
+
 DAMAGES = {
     break_metadata: "not JSON",
     lose_shard: "shard is missing",
     copy_over: "it is scan 'a'",
     outgrow: "do not fit",
+    halve_a_character: "do not fit",
 }
 
 
