@@ -247,9 +247,7 @@ class Loader:
             )
         self._epoch, self._position = state["epoch"], state["position"]
 
-    def _leaving_state(
-        self, places: Iterator[tuple[int, int]]
-    ) -> Generator[Batch, None, None]:
+    def _leaving_state(self, places: Iterator[tuple[int, int]]) -> Generator[Batch, None, None]:
         with closing(self._load(places)) as loading:
             for _, _, batch in loading:
                 yield batch

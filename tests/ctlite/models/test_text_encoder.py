@@ -48,6 +48,5 @@ def test_a_disk_that_is_full_at_the_words_is_told_as_any_other(tmp_path: Path) -
     tower = build_small_bert(["No nodule.", "Emphysema."], width=16, layers=1)
 
     # Room for the encoder's configuration, but not for the words.
-    with small_files(1000), pytest.raises(PlaceError, match="may not grow so large"):
-        with writing("model"):
-            save_text_tower(tmp_path, tower)
+    with small_files(1000), pytest.raises(PlaceError, match="may not grow so large"), writing("m"):
+        save_text_tower(tmp_path, tower)
