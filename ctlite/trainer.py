@@ -1,6 +1,5 @@
 """The one loop: it steps a stage it knows nothing of, and leaves a run that can go on."""
 
-import itertools
 import logging
 import math
 import time
@@ -332,10 +331,10 @@ class _Loop:
         return {name: math.fsum(column) / len(found) for name, column in columns}
 
     def _batches(self) -> Generator[Batch, None, None]:
-        for epoch in itertools.count():
-            with closing(self.loader.epoch(epoch)) as batches:
-                while (batch := self._agreed(batches)) is not None:
-                    yield batch.to(self.device)
+        # Not epoch by epoch: each might be left out whole, and none after it would be counted.
+        with closing(self.loader.anew()) as batches:
+            while (batch := self._agreed(batches)) is not None:
+                yield batch.to(self.device)
 
 
 def _check_fits(stage: Stage, recipe: Recipe, device: torch.device) -> None:

@@ -61,7 +61,7 @@ class Loader:
     """Batches of scans in an order that depends on seed, epoch and rank alone.
 
     Iterating goes on for ever, epoch after epoch, from where `state_dict` says; `epoch` goes
-    over one epoch and leaves that state alone. One iteration at a time.
+    over one epoch, `anew` over all, and both leave that state alone. One iteration at a time.
 
     A batch belongs to its consumer: its memory is used again only after every tensor that
     shares it is gone. A consumer that holds one batch at a time bounds memory at `prefetch` + 2
@@ -168,12 +168,20 @@ class Loader:
             CtError: a volume cannot be read, with its scan id, and the quota is used up; or the
                 object store cannot be reached, whatever the quota.
         """
-        batches = ((epoch, position) for position in range(len(self.order(epoch))))
-        with closing(self._load(batches)) as loading:
-            for _, _, batch in loading:
-                yield batch
-                # Held here, the last batch would keep its memory while the next is awaited.
-                del batch
+        yield from self._leaving_state(
+            (epoch, position) for position in range(len(self.order(epoch)))
+        )
+
+    def anew(self) -> Generator[Batch, None, None]:
+        """Go over all epochs from the first, without an end.
+
+        Yields:
+            Batches.
+
+        Raises:
+            CtError: as `epoch`, or so many batches in a row are lost that no other may come.
+        """
+        yield from self._leaving_state(self._orders.places(0, 0))
 
     def __iter__(self) -> Generator[Batch, None, None]:
         """Go on from the current state, epoch after epoch, without an end."""
@@ -238,6 +246,13 @@ class Loader:
                 "this checkpoint",
             )
         self._epoch, self._position = state["epoch"], state["position"]
+
+    def _leaving_state(self, places: Iterator[tuple[int, int]]) -> Generator[Batch, None, None]:
+        with closing(self._load(places)) as loading:
+            for _, _, batch in loading:
+                yield batch
+                # Held here, the last batch would keep its memory while the next is awaited.
+                del batch
 
     def _load(
         self, places: Iterator[tuple[int, int]]

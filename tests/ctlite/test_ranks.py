@@ -185,6 +185,25 @@ def test_ranks_go_without_a_damaged_volume_together(
 
 
 @pytest.mark.slow
+def test_ranks_that_come_to_no_batch_before_the_first_step_end(
+    toy_recipe, toy_corpus: Path, tmp_path: Path
+) -> None:
+    """The look at the data goes from epoch to epoch, and each is left out whole."""
+    for number in range(7):
+        shard_of(toy_corpus, f"s{number}").write_bytes(b"")
+    recipe = toy_recipe("clip", "data.unreadable_quota=9", "data.batch_size=2")
+    with launch(write(tmp_path / "run", recipe)) as process:
+        try:
+            _, told = process.communicate(timeout=60)
+        finally:
+            process.terminate()
+
+    assert process.returncode
+    assert "Connection closed" not in told
+    assert told.count("StoreError: 100 batches in a row were left out") == 2
+
+
+@pytest.mark.slow
 def test_what_the_first_rank_refuses_is_told_by_all(toy_recipe, tmp_path: Path) -> None:
     """It alone looks at the run folder; the other does not wait for it."""
     recipe = write(tmp_path / "run", toy_recipe("clip", "data.batch_size=2"))

@@ -297,8 +297,24 @@ def test_ranks_that_come_to_no_batch_come_to_an_end(
         damage(store, scan_id)
     loader = Loader(SCANS, gray_store=store, batch_size=3, world_size=2, unreadable_quota=9)
 
-    with pytest.raises(StoreError, match="3 batches in a row were left out"):
-        next(iter(loader))
+    # Two batches an epoch: what is lost counts on from one to the next.
+    for batches in (iter(loader), loader.anew()):
+        with pytest.raises(StoreError, match="3 batches in a row were left out"):
+            next(batches)
+
+
+def test_anew_begins_with_the_first_epoch_and_leaves_the_state_alone(
+    make_store: MakeStore,
+) -> None:
+    """Whatever was delivered before, and from epoch to epoch."""
+    loader = Loader(SCANS, gray_store=make_store("jpeg", SCANS), batch_size=3)
+    next(iter(loader))
+    before = loader.state_dict()
+
+    seen = [batch.scan_ids for batch in itertools.islice(loader.anew(), 5)]
+
+    assert seen == [*loader.order(0), *loader.order(1), *loader.order(2)][:5]
+    assert loader.state_dict() == before
 
 
 @pytest.mark.parametrize("ending", ["close", "forget", "interrupt"])
