@@ -18,6 +18,7 @@ from ctprep.reports.reading.rules import judge
 from ctprep.reports.reading.sections import number_sentences
 from ctprep.reports.rewriting.rewrite import Rewrite
 from ctprep.reports.studies import find_studies
+from ctprep.store.columns import check_output
 from ctprep.store.errors import TableError
 from ctprep.store.tables import (
     RawReport,
@@ -97,6 +98,7 @@ def filter_reports(
     check_mode(chosen, mode)
     if not normal_sentence.strip():
         raise TableError("the normal sentence is empty", mend=f"use {NORMAL_SENTENCE!r}")
+    check_output(out_path, in_path, scan_table)
     reports = read_raw_reports(in_path) if raw is None else raw
     studies = {} if scan_table is None else find_studies((), scan_table=scan_table)
     listed = None if scan_table is None else {*studies, *studies.values()}

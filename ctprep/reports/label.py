@@ -12,6 +12,7 @@ from ctprep.reports.labels.labeller import Judgement, Labeller
 from ctprep.reports.labels.probabilities import write_probabilities
 from ctprep.reports.labels.rules_labeller import RulesLabeller
 from ctprep.reports.studies import check_studies_told, find_studies
+from ctprep.store.columns import check_output
 from ctprep.store.errors import TableError
 from ctprep.store.labels import CT_RATE_LABELS
 from ctprep.store.manifest import load_manifest
@@ -97,6 +98,8 @@ def label_reports(
             mend="give --probabilities another name",
             where=out_path.name,
         )
+    for output in filter(None, (out_path, probabilities)):
+        check_output(output, in_path, scan_table)
     reports = read_raw_reports(in_path)
     # Before the work, which may take hours: a fault in it is told at once.
     studies = None
@@ -171,7 +174,8 @@ def _by_scan(
     own = {row.scan_id: row for row in rows}
     of_study: dict[str, list[_Row]] = {}
     for scan_id, study in studies.items():
-        for name in {scan_id, study} & own.keys():
+        # Not a set, whose order is another in each run.
+        for name in dict.fromkeys(name for name in (scan_id, study) if name in own):
             of_study.setdefault(study, []).append(own[name])
     made: dict[str, _Row] = {}
     refusals: dict[str, LabelItem] = {}

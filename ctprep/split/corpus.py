@@ -19,6 +19,7 @@ from ctprep.split.owners import (
     owners_by_table,
     rows_of,
 )
+from ctprep.store.columns import patient_key
 from ctprep.store.errors import TableError, located
 from ctprep.store.manifest import load_manifest
 from ctprep.store.place import Where
@@ -232,7 +233,14 @@ def _fixed(
 ) -> dict[str, Side] | None:
     if not kept:
         return None if pattern is None else _matching(pattern, patient_of)
-    fixed: dict[str, Side] = {row.scan_id: row.split for row in kept if row.scan_id in patient_of}
+    own: dict[str, Side] = {row.scan_id: row.split for row in kept}
+    # A patient stays on his side, also where his scans have other ids now.
+    side_of: dict[str, Side] = {patient_key(row.patient_id): row.split for row in kept}
+    known = {
+        scan_id: own.get(scan_id) or side_of.get(patient_key(patient))
+        for scan_id, patient in patient_of.items()
+    }
+    fixed = {scan_id: side for scan_id, side in known.items() if side is not None}
     if not fixed:
         raise TableError(
             f"the split to keep has no scan of the store, but {kept[0].scan_id} and others",

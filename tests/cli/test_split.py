@@ -186,6 +186,27 @@ def test_a_grown_corpus_keeps_its_split(store: Path, tmp_path: Path) -> None:
     assert "has no scan of the store, but elsewhere" in run(store, second, "--keep", first)[1]
 
 
+def test_a_patient_whose_scans_have_other_ids_keeps_his_side(store: Path, tmp_path: Path) -> None:
+    """A test patient must not end in training because a scan was renamed."""
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    run(store, first, "--tune", 3, "--test", 8)
+    rows = list(read_scans(first))
+    moved = next(row for row in rows if row.split == "test")
+    renamed = [
+        row.model_copy(update={"scan_id": f"old-{row.scan_id}"})
+        if row.patient_id == moved.patient_id
+        else row
+        for row in rows
+    ]
+    write_scans(first, renamed)
+
+    code, told = run(store, second, "--keep", first)
+
+    assert code == 0, told
+    sides = {row.split for row in read_scans(second) if row.patient_id == moved.patient_id}
+    assert sides == {"test"}
+
+
 def test_a_stale_catalog_is_refused(store: Path, tmp_path: Path) -> None:
     """A volume that the catalog does not list would be lost without a word."""
     copy = tmp_path / "copy.zarr"

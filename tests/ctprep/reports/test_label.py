@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import ctprep
+from ctprep.reports.filter import filter_reports
 from ctprep.reports.label import LabelItem, label_reports
 from ctprep.reports.labels.labeller import Judgement
 from ctprep.reports.labels.rules_labeller import Doubt, RulesLabeller
@@ -237,3 +238,20 @@ def test_the_command(tmp_path: Path) -> None:
     assert '"labelled": 2' in result.output
     assert '"Lung nodule": 1' in result.output
     assert out.exists()
+
+
+def test_no_table_replaces_its_own_input(tmp_path: Path) -> None:
+    """Neither the reports nor the scans, nor through a link."""
+    reports = _table(tmp_path, REPORTS)
+    link = tmp_path / "link.csv"
+    link.symlink_to(reports)
+    before = reports.read_bytes()
+
+    for out in (reports, link):
+        with pytest.raises(TableError, match="replace its own input"):
+            list(label_reports(reports, out))
+        with pytest.raises(TableError, match="replace its own input"):
+            list(filter_reports(reports, out))
+    with pytest.raises(TableError, match="replace its own input"):
+        list(label_reports(reports, tmp_path / "out.csv", probabilities=link))
+    assert reports.read_bytes() == before
