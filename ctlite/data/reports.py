@@ -12,9 +12,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from ctprep.store.columns import study_key
 from ctprep.store.errors import TableError
-from ctprep.store.tables import ScanRow, read_reports
+from ctprep.store.tables import ScanRow, find_rows, read_reports
 
 Tokenizer = Callable[..., Mapping[str, Any]]
 TextChoice = Literal["positive", "full", "mixed", "sentences"]
@@ -75,13 +74,8 @@ def reports_of_scans(
     Returns:
         The texts by scan id; a scan without either is left out.
     """
-    found = {}
-    for row in rows:
-        for name in (row.scan_id, study_key(row.study_id or row.scan_id)):
-            if name in by_name:
-                found[row.scan_id] = by_name[name]
-                break
-    return found
+    found = find_rows({row.scan_id: row.study_id for row in rows}, by_name)
+    return {scan_id: by_name[name] for scan_id, name in found.items()}
 
 
 @dataclass(frozen=True)

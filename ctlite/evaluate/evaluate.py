@@ -16,13 +16,12 @@ from ctlite.evaluate.thresholds import FILE_NAME, Thresholds
 from ctlite.evaluate.zero_shot import PAPER_PROMPTS, prompt_directions, zero_shot_scores
 from ctlite.models.ct_clip import CtClip, find_model
 from ctprep.store.attributes import Kind
-from ctprep.store.columns import study_key
 from ctprep.store.errors import CheckpointError, RecipeError, TableError, located
 from ctprep.store.evaluated import choose_evaluated
 from ctprep.store.manifest import Prompts, load_manifest
 from ctprep.store.place import Where
 from ctprep.store.store import VolumeStore
-from ctprep.store.tables import LabelTable, ScanRow, read_labels, read_scans
+from ctprep.store.tables import LabelTable, ScanRow, find_rows, read_labels, read_scans
 
 OnScan = Callable[[str], None]
 
@@ -141,9 +140,8 @@ def _chosen_labels(
     absent = [name for name in names or () if name not in table.names]
     place = {name: number for number, name in enumerate(table.scan_ids)}
     # A table by study has its row for each of its reconstructions.
-    keys = [(row.scan_id, study_key(row.study_id or row.scan_id)) for row in rows]
-    named = [next((name for name in names if name in place), None) for names in keys]
-    unlabeled = [row.scan_id for row, name in zip(rows, named, strict=True) if name is None]
+    named = find_rows({row.scan_id: row.study_id for row in rows}, place)
+    unlabeled = [row.scan_id for row in rows if row.scan_id not in named]
     if absent or unlabeled:
         raise TableError(
             f"the label table lacks the labels [{', '.join(absent)}] and {len(unlabeled)} scans, "
@@ -154,7 +152,7 @@ def _chosen_labels(
     kept = tuple(table.names if names is None else names)
     columns = [table.names.index(name) for name in kept]
     scan_ids = tuple(row.scan_id for row in rows)
-    values = table.values[[place[name] for name in named if name is not None]][:, columns]
+    values = table.values[[place[named[scan_id]] for scan_id in scan_ids]][:, columns]
     return LabelTable(scan_ids, kept, values)
 
 

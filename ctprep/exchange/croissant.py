@@ -28,7 +28,6 @@ from ctprep.exchange.record_sets import (
     volume_set,
 )
 from ctprep.exchange.tables import look_at_file, relative_url
-from ctprep.look.corpus_stats import current_catalog
 from ctprep.store.disk import write_atomically
 from ctprep.store.errors import TableError, located
 from ctprep.store.layout import ARRAY, CATALOG, METADATA, SHARD
@@ -86,7 +85,7 @@ def describe_corpus(
     root, folder = opened.path, out.parent
     _check_out(out, root)
     with located(opened.name):
-        there = set(current_catalog(opened).column("scan_id").to_pylist())
+        there = set(opened.current_catalog().column("scan_id").to_pylist())
     given = {"scans": scans, "labels": labels, "reports": reports}
     paths = {name: path for name, path in given.items() if path is not None}
     ids_of = {name: _READ_IDS[name](path) for name, path in paths.items()}

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ctprep.store.errors import TableError
 
-PIECE_BYTES = 1 << 20
 ENCODINGS = {
     ".csv": "text/csv",
     ".parquet": "application/x-parquet",
@@ -48,12 +47,9 @@ def look_at_file(name: str, path: Path, folder: Path) -> TableFile:
             where=path.name,
         )
     url = relative_url(path, folder)
-    digest, nbytes = hashlib.sha256(), 0
     try:
         with path.open("rb") as file:
-            while piece := file.read(PIECE_BYTES):
-                digest.update(piece)
-                nbytes += len(piece)
+            digest, nbytes = hashlib.file_digest(file, "sha256"), file.tell()
     except OSError as error:
         raise TableError("it cannot be read", mend="check the path", where=path.name) from error
     return TableFile(name, url, encoding, nbytes, digest.hexdigest())

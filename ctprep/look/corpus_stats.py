@@ -10,7 +10,7 @@ import pyarrow as pa
 from jaxtyping import Int64
 
 from ctprep.look.preview import spread
-from ctprep.split.owners import Owner, rows_of
+from ctprep.owners import Owner, rows_of
 from ctprep.store.attributes import Kind
 from ctprep.store.errors import StoreError, located
 from ctprep.store.place import Where
@@ -140,7 +140,7 @@ def measure_corpus(
     """
     opened = VolumeStore.open(store)
     with located(opened.name):
-        catalog = current_catalog(opened)
+        catalog = opened.current_catalog()
     scan_ids: list[str] = catalog.column("scan_id").to_pylist()
     rows = read_scans(scans) if scans is not None else None
     split_of = _split_of(scan_ids, rows)
@@ -165,21 +165,6 @@ def measure_corpus(
         gone=sum(row.scan_id not in owners for row in rows or ()),
         histogram=count_voxels(opened, spread(scan_ids, sample)),
     )
-
-
-def current_catalog(store: VolumeStore) -> pa.Table:
-    """Read the catalog of a store, which has a row a volume, sorted by scan id.
-
-    Raises:
-        StoreError: it is missing, or not that of the volumes.
-    """
-    catalog = store.catalog()
-    if catalog.column("scan_id").to_pylist() != list(store.scan_ids()):
-        raise StoreError(
-            "the catalog is not that of the volumes",
-            mend="run `ctprep ingest` or `ctprep compress` again: it is rebuilt at their end",
-        )
-    return catalog
 
 
 def _split_of(scan_ids: Iterable[str], rows: Sequence[ScanRow] | None) -> dict[str, str]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from ctprep.store.errors import BackendError
 
 INSTALL = "pip install 'ct-lite[reports]'"
-_BLOCK = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -68,18 +67,12 @@ def hash_files(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-        _add_file(digest, path)
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()
 
 
 def hash_file(path: Path) -> str:
     """Hash of a file's content, as SHA-256 in hexadecimal."""
-    digest = hashlib.sha256()
-    _add_file(digest, path)
-    return digest.hexdigest()
-
-
-def _add_file(digest: "hashlib._Hash", path: Path) -> None:
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
+        return hashlib.file_digest(file, "sha256").hexdigest()

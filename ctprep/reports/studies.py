@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from ctprep.split.owners import owners_by_names
+from ctprep.owners import owners_by_names
 from ctprep.store.columns import study_key
 from ctprep.store.errors import TableError
 from ctprep.store.manifest import load_manifest

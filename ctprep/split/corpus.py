@@ -8,17 +8,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ctprep.look.corpus_stats import current_catalog
-from ctprep.reports.filter import join_text
-from ctprep.split.draw import SIDES, Positives, Side, Sizes, draw_sides
-from ctprep.split.groups import group_scans
-from ctprep.split.owners import (
+from ctprep.owners import (
     Owners,
     owners_by_catalog,
     owners_by_names,
     owners_by_table,
     rows_of,
 )
+from ctprep.reports.filter import join_text
+from ctprep.split.draw import SIDES, Positives, Side, Sizes, draw_sides
+from ctprep.split.groups import group_scans
 from ctprep.store.columns import patient_key
 from ctprep.store.errors import TableError, located
 from ctprep.store.manifest import load_manifest
@@ -101,7 +100,7 @@ def split_corpus(
     """
     opened = VolumeStore.open(store)
     with located(opened.name):
-        catalog = current_catalog(opened)
+        catalog = opened.current_catalog()
         owners = _owners(catalog, dataset, patients)
     patient_of = {scan_id: owner.patient_id for scan_id, owner in owners.items()}
     texts = {} if reports is None else _texts(reports, owners)

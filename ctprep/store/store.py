@@ -338,6 +338,22 @@ class VolumeStore:
             except FileNotFoundError as error:
                 raise StoreError("the store has no catalog", mend=CATALOG_MEND) from error
 
+    def current_catalog(self) -> pa.Table:
+        """Read the catalog, which has a row a volume, sorted by scan id.
+
+        Raises:
+            StoreError: it is missing, damaged, or not that of the volumes.
+        """
+        with located(self.name):
+            catalog = self.catalog()
+            if catalog.column("scan_id").to_pylist() != list(self.scan_ids()):
+                raise StoreError(
+                    "the catalog is not that of the volumes",
+                    mend="run `ctprep ingest` or `ctprep compress` again: it is rebuilt at their "
+                    "end",
+                )
+            return catalog
+
     def _check_there(self, scan_id: str) -> None:
         if scan_id in self._known:
             return

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from ctprep.split.owners import (
+from ctprep.owners import (
     Owner,
     owners_by_catalog,
     owners_by_names,

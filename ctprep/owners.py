@@ -12,12 +12,11 @@ from ctprep.store.columns import (
     check_no_numbers,
     patient_key,
     read_text_table,
-    study_key,
     text_column,
 )
 from ctprep.store.errors import TableError, located
 from ctprep.store.manifest import DatasetManifest, load_manifest
-from ctprep.store.tables import scan_id_column
+from ctprep.store.tables import find_rows, scan_id_column
 
 SHOWN = 3
 PATIENT_COLUMNS = ("patient_id", "MRN_DEID")
@@ -129,13 +128,7 @@ def rows_of(owners: Owners, names: Collection[str]) -> dict[str, str]:
     Returns:
         Name of the row by scan id, where there is one.
     """
-    found = {}
-    for scan_id, owner in owners.items():
-        study = "" if owner.study_id is None else study_key(owner.study_id)
-        row = next((name for name in (scan_id, study) if name in names), None)
-        if row is not None:
-            found[scan_id] = row
-    return found
+    return find_rows({scan_id: owner.study_id for scan_id, owner in owners.items()}, names)
 
 
 def _named(manifest: DatasetManifest, scan_ids: Collection[str]) -> dict[str, Owner]:
