@@ -3,12 +3,13 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.errors import mendable
 from cli.options import Json, Verbose, start_logging
+from ctprep.audit.only import Only
 
 if TYPE_CHECKING:
     from ctprep.audit.agreement import Agreement, Fourfold
@@ -30,16 +31,7 @@ def audit(
     sample: Annotated[int, typer.Option(min=1, help="How many reports to draw.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Same reports and seed, same draw.")] = 0,
     only: Annotated[
-        Literal[
-            "all",
-            "disagreeing",
-            "flagged",
-            "nothing-abnormal",
-            "answered-by-rules",
-            "rewritten",
-            "rewrite-refused",
-            "identifiers-removed",
-        ],
+        Only,
         typer.Option(
             help="Which reports to draw from: flagged is any flag but nothing-abnormal, the others "
             "are flags."

@@ -40,7 +40,7 @@ def filter_reports(
         bool,
         typer.Option(
             "--keep-identifiers",
-            help="Leave names, dates, phone and record numbers in the texts.",
+            help="Leave names, dates, ages above 89, numbers and addresses in the texts.",
         ),
     ] = False,
     batch_size: Annotated[

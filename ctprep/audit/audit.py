@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from ctprep.audit.agreement import Agreement, measure_agreement
+from ctprep.audit.only import Only
 from ctprep.audit.page import build_page
 from ctprep.audit.sample import draw_sample
 from ctprep.audit.sides import Report, read_side_by_side, read_sides
@@ -14,16 +14,6 @@ from ctprep.reports.reading.language import read_rules
 from ctprep.store.disk import write_atomically
 from ctprep.store.errors import TableError
 
-Only = Literal[
-    "all",
-    "disagreeing",
-    "flagged",
-    "nothing-abnormal",
-    "answered-by-rules",
-    "rewritten",
-    "rewrite-refused",
-    "identifiers-removed",
-]
 SAMPLE = 100
 
 

@@ -50,7 +50,7 @@ class ReportItem:
     """Sentences of the whole report."""
     flags: tuple[str, ...] = ()
     removed: dict[str, int] = field(default_factory=dict)
-    """How many names, dates, phone and record numbers were taken out."""
+    """How many identifiers were taken out, by kind (`scrub`)."""
     what: str | None = None
     mend: str | None = None
 
@@ -78,7 +78,7 @@ def filter_reports(
         backend: `rules`, or an object that answers.
         mode: `generative` has a language model write the report again; what says more than the
             report is refused, and the report filtered by its sentences.
-        keep_identifiers: leave names, dates, phone and record numbers in the texts.
+        keep_identifiers: leave in the texts what `scrub` takes out.
         normal_sentence: what a report with nothing abnormal becomes.
         scan_table: take only the reports of its scans, or of their studies, and refuse scans that
             have neither.
@@ -178,7 +178,7 @@ def filter_batch(
         normal_sentence: what a report with nothing abnormal becomes.
         rules: word lists of the reports' language; English where left out.
         rewrites: reports already written again, in generative mode.
-        keep_identifiers: leave names, dates, phone and record numbers in the texts.
+        keep_identifiers: leave in the texts what `scrub` takes out.
 
     Returns:
         Each row, with how many sentences its report has and what was taken out of it.

@@ -87,8 +87,8 @@ def split_corpus(
         test_pattern: regular expression; scans whose ids it matches are the test side.
         dataset: whose names tell patients and studies, in place of the catalog.
         patients: table that tells them, in place of the catalog (`owners_by_table`).
-        keep: scan table of an earlier split, whose scans stay where they are; with `train` left
-            out of the sizes, further patients are for training.
+        keep: scan table of an earlier split, whose scans and patients stay where they are; with
+            `train` left out of the sizes, further patients are for training.
 
     Returns:
         The split.

@@ -5,7 +5,7 @@ in a list of known words, or has an ending of medicine, counts as a name only be
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -27,6 +27,7 @@ from ctprep.reports.identifiers.words import (
     is_given,
     is_known,
     is_name,
+    one_of,
     read_lists,
     read_words,
 )
@@ -83,12 +84,12 @@ def read_cues() -> Cues:
     """Read the words that stand beside names."""
     lists = read_lists("identifiers")
     titles = [*lists["titles"], *lists["weak_titles"]]
-    signed = _either(lists["signed_by"])
+    signed = one_of(lists["signed_by"])
     return Cues(
         titles=gate(title.lower() for title in titles),
         # Titles follow one another: "Prof. Dr.".
-        title=re.compile(rf"(?:(?:{_either(map(re.escape, lists['titles']))})(?!\w)[ \t]*){{1,6}}"),
-        weak_title=re.compile(rf"(?:{_either(lists['weak_titles'])})(?!\w)[ \t]+"),
+        title=re.compile(rf"(?:(?:{one_of(map(re.escape, lists['titles']))})(?!\w)[ \t]*){{1,6}}"),
+        weak_title=re.compile(rf"(?:{one_of(lists['weak_titles'])})(?!\w)[ \t]+"),
         small_titles=gate(lists["small_titles"]),
         roles=gate(lists["roles"]),
         by=re.compile(
@@ -103,18 +104,14 @@ def read_cues() -> Cues:
         informed=frozenset(lists["informed"]),
         acted=frozenset(lists["acted"]),
         label=re.compile(
-            rf"(?<!\w)(?:{_either(lists['name_labels'])})[ \t]*(?:\([^)\n]{{0,20}}\)[ \t]*)?$"
+            rf"(?<!\w)(?:{one_of(lists['name_labels'])})[ \t]*(?:\([^)\n]{{0,20}}\)[ \t]*)?$"
         ),
-        patient_label=re.compile(rf"(?<!\w)(?:{_either(lists['patient_labels'])})[ \t]*$"),
+        patient_label=re.compile(rf"(?<!\w)(?:{one_of(lists['patient_labels'])})[ \t]*$"),
         credentials=gate(re.sub(r"[\\?]", "", name).lower() for name in lists["credentials"]),
-        credential=re.compile(rf"(?:{_either(lists['credentials'])})(?!\w)"),
+        credential=re.compile(rf"(?:{one_of(lists['credentials'])})(?!\w)"),
         comma_credentials=frozenset(lists["comma_credentials"]),
         closings=gate(lists["closings"]),
     )
-
-
-def _either(patterns: Iterable[str]) -> str:
-    return "|".join(sorted(patterns, key=len, reverse=True))
 
 
 def find_names(text: Text) -> Iterator[Span]:

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from ctprep.reports.identifiers.dates import is_counted
 from ctprep.reports.identifiers.text import Span, Text
-from ctprep.reports.identifiers.words import read_lists
+from ctprep.reports.identifiers.words import one_of, read_lists
 
 _NO_MEASURE = (
     r"(?![\w/-]|[.,]\d|\s*(?:x|mm|cm|m|ml|cc|hu|HU|MM|CM|X|%|mgy|mGy|mg|g|ng|u|IU|MBq|mAs|kV"
@@ -29,6 +29,7 @@ _PHONE = re.compile(
 )
 # Behind a word of calling, a local number has no area code.
 _LOCAL = re.compile(r"(?:\d{3}[-. ]\d{4}|\d-\d{4})" + _EXTENSION + _NO_MEASURE)
+_EXTENSION_BEHIND = re.compile(_EXTENSION)
 _SHORT = re.compile(r"\d{3,5}" + _NO_MEASURE)
 _BEFORE_LOCAL = re.compile(
     r"(?<!\w)(?:call|calls|called|phone|dial|reached|contact|contacted|at|fax|pager|ring|number|line"
@@ -82,7 +83,7 @@ class _Labels:
 def _read_labels() -> _Labels:
     lists = read_lists("identifiers")
     numbers, colons, phones, rooms = (
-        "|".join(sorted(lists[name], key=len, reverse=True))
+        one_of(lists[name])
         for name in ("number_labels", "colon_number_labels", "phone_labels", "rooms")
     )
     words = re.findall(r"[^\W\d_]+", f"{numbers} {colons} {phones} {rooms}")
@@ -190,7 +191,7 @@ def _find_phone(text: Text, begin: int, before: str, labels: _Labels) -> Span | 
     if is_labelled and (value := _PHONE_VALUE.match(text.lower, begin)):
         return value.span()
     if phone := _PHONE.match(text.text, begin):
-        extension = re.compile(_EXTENSION).match(text.text, phone.end())
+        extension = _EXTENSION_BEHIND.match(text.text, phone.end())
         return phone.start(), extension.end() if extension else phone.end()
     call = _BEFORE_LOCAL.search(before)
     local = (_SHORT if call and call["short"] else _LOCAL).match(text.lower, begin)

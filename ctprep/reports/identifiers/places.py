@@ -9,6 +9,7 @@ from ctprep.reports.identifiers.words import (
     NAME_WORD,
     fold,
     is_known,
+    one_of,
     read_lists,
     read_words,
 )
@@ -62,9 +63,7 @@ _BOX = re.compile(r"(?<!\w)(?:P\.? ?O\.? ?Box|PO BOX|Postfach|P\.K\.)[ :]*\d+(?!
 def _read_patterns() -> dict[str, re.Pattern[str]]:
     lists = read_lists("identifiers")
     either = {
-        name: "|".join(sorted(lists[name], key=len, reverse=True))
-        for name in lists
-        if name.startswith(("streets", "institutions"))
+        name: one_of(lists[name]) for name in lists if name.startswith(("streets", "institutions"))
     }
     capital = _CAPITAL_WORD
     words = rf"(?:{capital}|\d{{1,3}}(?:st|nd|rd|th))"

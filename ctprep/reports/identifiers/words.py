@@ -3,6 +3,7 @@
 import re
 import tomllib
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -51,10 +52,16 @@ class Words:
     particles: frozenset[str]
 
 
+@lru_cache
 def read_lists(name: str) -> dict[str, Any]:
-    """Read a TOML file of this package."""
+    """Read a TOML file of this package; what is given is not to be changed."""
     data = files("ctprep.reports.identifiers").joinpath(f"{name}.toml").read_bytes()
     return tomllib.loads(data.decode("utf-8"))
+
+
+def one_of(patterns: Iterable[str]) -> str:
+    """Give the pattern of any of some, the longest tried first."""
+    return "|".join(sorted(patterns, key=len, reverse=True))
 
 
 @lru_cache
@@ -142,8 +149,7 @@ def is_eponym(word: str) -> bool:
 
 @lru_cache
 def _read_credential() -> re.Pattern[str]:
-    either = "|".join(sorted(read_lists("identifiers")["credentials"], key=len, reverse=True))
-    return re.compile(rf"(?:{either})(?!\w)")
+    return re.compile(rf"(?:{one_of(read_lists('identifiers')['credentials'])})(?!\w)")
 
 
 def is_credential(text: str, place: int) -> bool:

@@ -42,7 +42,7 @@ def read_label_rules(
     """Read how a language speaks of the labels.
 
     Args:
-        labels: stem of a TOML file beside this one, or the path of one elsewhere.
+        labels: stem of a TOML file beside the word lists, or the path of one elsewhere.
         language: word lists of the language, likewise.
 
     Raises:

@@ -94,7 +94,7 @@ def read_rules(language: str | Path = "english") -> Rules:
         return _compile(name, data, lists)
 
 
-_MEND = "write it after the model of the English one in ctprep/reports/ (docs/reports.md)"
+_MEND = "write it after the model of the English one in ctprep/reports/reading/ (docs/reports.md)"
 
 
 @contextmanager
