@@ -14,7 +14,7 @@ from torch import Tensor
 from ctlite import ranks
 from ctlite.assembly import assemble, estimate_step
 from ctlite.averaging import WeightAverage
-from ctlite.checkpoint import Progress, frozen_sum, load_checkpoint, save_checkpoint
+from ctlite.checkpoint import Progress, frozen_checksum, load_checkpoint, save_checkpoint
 from ctlite.compiling import compile_blocks
 from ctlite.data.batch import Batch
 from ctlite.data.loader import Loader
@@ -99,7 +99,8 @@ def choose_device(name: str) -> torch.device:
     has_gpu = torch.cuda.is_available()
     if name == "auto":
         name = "cuda" if has_gpu else "cpu"
-    if name == "cuda" and has_gpu and ranks.world_size() > 1:
+    if name == "cuda" and has_gpu:
+        # By its number, without which torch makes no device the current one.
         name = f"cuda:{ranks.local_rank()}"
     if name == "cpu" or (name.split(":")[0] == "cuda" and has_gpu):
         return torch.device(name)
@@ -122,6 +123,8 @@ class _Loop:
         self.run = run
         self.device = device
         _check_fits(stage, recipe, device)
+        # Once a run, and here: a teacher of gigabytes takes seconds, and more from a GPU.
+        self.frozen = frozen_checksum(stage)
         self.stage = stage.to(device)
         if recipe.compile:
             compile_blocks(stage)
@@ -133,7 +136,7 @@ class _Loop:
 
     def start(self) -> None:
         """Take up the last checkpoint, or look at the data for the first time."""
-        last = self.run.last_checkpoint()
+        last, unlogged = self.run.last_checkpoint(), None
         _check_same(None if last is None else last.name)
         if last is None:
             with self._memory_told(), closing(self._batches()) as batches:
@@ -147,15 +150,16 @@ class _Loop:
         if ranks.rank():
             # All began alike; what is drawn from now on, such as dropout, is each rank's own.
             torch.manual_seed(self.recipe.seed * ranks.world_size() + ranks.rank())
-        # Once a run: a teacher of gigabytes takes seconds.
-        self.frozen = frozen_sum(self.stage)
         if last is not None:
             progress = load_checkpoint(last, self.stage, self.optimizer, self.average, self.frozen)
             with located(last):
                 self.loader.load_state_dict(progress.loader)
+            if self.tuning is not None:
+                self.tuning.unreadable = progress.untuned
             self.step = self.saved = progress.step
+            unlogged = progress.unlogged
             logger.info("going on after step %d", self.step)
-        ranks.first_alone(lambda: self.run.cut_metrics(self.step), lambda: None)
+        ranks.first_alone(lambda: self.run.cut_metrics(self.step, unlogged), lambda: None)
 
     def steps(self) -> Iterator[StepReport]:
         """Go to the end of the schedule."""
@@ -167,11 +171,11 @@ class _Loop:
                 fault = self._log(report)
                 is_last = self.step == plan.steps
                 asked = ranks.agree(stop.is_set or fault is not None, self.device)
-                if asked:
-                    ranks.raise_together(fault)
                 is_saved = is_last or asked or self.step % plan.checkpoint_steps == 0
                 if is_saved:
-                    self.save()
+                    self.save(None if fault is None else report)
+                if asked:
+                    ranks.raise_together(fault)
                 yield report
                 if ranks.agree(stop.is_set, self.device) and not is_last:
                     # The signal may have come while the caller had the report.
@@ -188,8 +192,9 @@ class _Loop:
         try:
             return replace(report, tune=self._tune())
         except CtError:
-            ranks.raise_together(self._log(report))
-            self.save()
+            fault = self._log(report)
+            self.save(None if fault is None else report)
+            ranks.raise_together(fault)
             raise
 
     def _log(self, report: StepReport) -> CtError | None:
@@ -198,14 +203,26 @@ class _Loop:
             try:
                 self.run.log(report.metrics())
             except CtError as error:
+                error.mend += f"; step {self.step} is saved with its metrics"
                 return error
         return None
 
-    def save(self) -> None:
-        """Write a checkpoint of the step that was done last."""
-        progress = Progress(self.step, self.loader.state_dict())
+    def save(self, unlogged: StepReport | None = None) -> None:
+        """Write a checkpoint of the step that was done last.
+
+        Args:
+            unlogged: its report, where the file of the metrics did not take it.
+        """
+        untuned = [] if self.tuning is None else self.tuning.unreadable
+        metrics = None if unlogged is None else unlogged.metrics()
+        progress = Progress(self.step, self.loader.state_dict(), untuned, metrics)
         folder = self.run.checkpoints
-        save_checkpoint(folder, self.stage, self.optimizer, self.average, progress, self.frozen)
+        try:
+            save_checkpoint(folder, self.stage, self.optimizer, self.average, progress, self.frozen)
+        except CtError as error:
+            begin = f"goes on after step {self.saved}" if self.saved else "begins anew"
+            error.mend += f"; it {begin}"
+            raise
         self.saved = self.step
 
     @contextmanager

@@ -200,6 +200,16 @@ def test_an_unknown_device_is_refused() -> None:
         choose_device("tpu")
 
 
+@pytest.mark.parametrize(("name", "local_rank"), [("auto", "0"), ("cuda", "3"), ("cuda:1", "0")])
+def test_a_gpu_is_chosen_by_its_number(monkeypatch, name: str, local_rank: str) -> None:
+    """Torch makes no device the current one that has none; each process has its own."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("LOCAL_RANK", local_rank)
+
+    expected = 1 if name == "cuda:1" else int(local_rank)
+    assert choose_device(name) == torch.device("cuda", expected)
+
+
 def test_sigterm_leaves_a_checkpoint(toy_recipe, tmp_path: Path) -> None:
     """A scheduler's signal ends the step, saves, and the run goes on from there."""
     recipe = toy_recipe("clip", "schedule.steps=100000")
