@@ -57,7 +57,9 @@ class SfpConfig(StageConfig):
         if setup.init is None or setup.jpeg is None:
             raise RecipeError("SFP needs a model and a JPEG store", mend="set init.from")
         stored = open_init(setup.init, setup.model, setup.jpeg, setup.texts)
-        model = load_approximated(stored, self.rank, self.projection_init, setup.on_block)
+        model = load_approximated(
+            stored, self.rank, self.projection_init, setup.on_block, is_plan=setup.is_plan
+        )
         model.config = with_gray(model.config, setup.jpeg)
         model.visual_transformer.requires_grad_(not self.freeze_encoder)
         reader = VideoReader(model.config.preprocessing, setup.jpeg)
