@@ -130,6 +130,8 @@ def estimate_step(stage: Stage, recipe: Recipe) -> MemoryEstimate:
         keeps_maps=stage.keeps_maps,
         shares=ranks.world_size() if recipe.parallel == "fsdp" else 1,
         averages=recipe.optimizer.average_decay > 0,
+        precision=recipe.precision,
+        recompute=recipe.recompute,
     )
 
 

@@ -33,6 +33,7 @@ from ctlite.optimizer import (
     set_learning_rate,
 )
 from ctlite.parallel import ParallelStage
+from ctlite.precision import computing_in, warn_of_emulation
 from ctlite.recipe import Recipe
 from ctlite.run_folder import RunFolder
 from ctlite.stages.stage import Stage
@@ -122,6 +123,7 @@ class _Loop:
         self.recipe = recipe
         self.run = run
         self.device = device
+        warn_of_emulation(recipe.precision, device)
         _check_fits(stage, recipe, device)
         # Once a run, and here: a teacher of gigabytes takes seconds, and more from a GPU.
         self.frozen = frozen_checksum(stage)
@@ -251,28 +253,26 @@ class _Loop:
         )
         set_learning_rate(self.optimizer, factor)
         self.stage.train()
-        sums: dict[str, float] = {}
-        seen: list[str] = []
+        names: tuple[str, ...] = ()
+        told: list[Tensor] = []
+        seen: list[tuple[str, ...]] = []
         for number in range(1, options.accumulation + 1):
             asked = time.perf_counter()
             batch = self._next(batches, is_first=number == 1)
             waited += time.perf_counter() - asked
-            seen += batch.scan_ids
+            seen.append(batch.scan_ids)
             with self.parallel.accumulating(is_last=number == options.accumulation):
                 losses = self._losses(batch.to(self.device))
                 del batch
                 total = torch.stack(list(losses.values())).sum()
-                # One copy to the CPU for all values, since each waits for the device.
-                values = ranks.mean(torch.stack([*losses.values(), total]).detach()).tolist()
-                named = dict(zip((*losses, "total"), values, strict=True))
-                _check_finite(named, seen)
+                names = *losses, "total"
+                told.append(torch.stack([*losses.values(), total]).detach())
                 torch.autograd.backward(total / options.accumulation)
-            for name, value in named.items():
-                sums[name] = sums.get(name, 0.0) + value / options.accumulation
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = clip_gradients(trained, options.clip_norm)
-        if not math.isfinite(norm):
-            raise _not_finite("the gradient", seen)
+        # Here alone, when all work is under way, does a step wait for the device.
+        values = ranks.mean(torch.stack(told)).tolist()
+        _check_finite(names, values, norm, seen)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
@@ -280,7 +280,7 @@ class _Loop:
         return StepReport(
             step=self.step,
             steps=plan.steps,
-            losses=sums,
+            losses=_add_up(names, values, options.accumulation),
             lr=options.lr * factor,
             gradient_norm=norm,
             step_s=time.perf_counter() - began,
@@ -317,16 +317,12 @@ class _Loop:
         return batch
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        with self._precision():
+        with computing_in(self.recipe.precision, self.device):
             return self.parallel(batch)
 
     def _measures(self, batch: Batch) -> dict[str, Tensor]:
-        with self._precision():
+        with computing_in(self.recipe.precision, self.device):
             return self.stage.measure(batch)
-
-    def _precision(self) -> torch.autocast:
-        is_low = self.recipe.precision == "bfloat16"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_low)
 
     @torch.no_grad()
     def _tune(self) -> dict[str, float] | None:
@@ -369,10 +365,28 @@ def _check_same(checkpoint: str | None) -> None:
         )
 
 
-def _check_finite(losses: dict[str, float], scan_ids: list[str]) -> None:
-    bad = [name for name, value in losses.items() if not math.isfinite(value)]
-    if bad:
-        raise _not_finite(f"the loss {', '.join(bad)}", scan_ids)
+def _add_up(
+    names: tuple[str, ...], values: list[list[float]], accumulation: int
+) -> dict[str, float]:
+    columns = zip(*values, strict=True)
+    return {
+        name: sum(value / accumulation for value in column)
+        for name, column in zip(names, columns, strict=True)
+    }
+
+
+def _check_finite(
+    names: tuple[str, ...],
+    values: list[list[float]],
+    norm: float,
+    seen: list[tuple[str, ...]],
+) -> None:
+    for row, scan_ids in zip(values, seen, strict=True):
+        bad = [name for name, value in zip(names, row, strict=True) if not math.isfinite(value)]
+        if bad:
+            raise _not_finite(f"the loss {', '.join(bad)}", list(scan_ids))
+    if not math.isfinite(norm):
+        raise _not_finite("the gradient", [scan_id for part in seen for scan_id in part])
 
 
 def _not_finite(what: str, scan_ids: list[str]) -> CtError:
