@@ -22,11 +22,15 @@ def show_plan(recipe: Recipe, *, as_json: bool) -> None:
     """Print the resolved recipe, the parameter groups and the memory that a step will need.
 
     Args:
-        recipe: resolved; its files are opened and checked.
+        recipe: resolved; its files are opened and checked. A dense projection that an SFP is to
+            replace is looked at for its shape alone.
         as_json: one JSON object instead of text.
     """
-    with progress_bar() as progress:
-        parts = assemble(recipe, _block_bar(progress))
+    if ranks.local_rank():
+        # One process of each machine looks at its files.
+        return
+    unfound: list[int] = []
+    parts = assemble(recipe, lambda _, of: unfound.append(of), is_plan=True)
     groups = parts.stage.parameter_groups(recipe.optimizer.lr, recipe.optimizer.weight_decay)
     estimate = estimate_step(parts.stage, recipe)
     if ranks.rank():
@@ -42,7 +46,7 @@ def show_plan(recipe: Recipe, *, as_json: bool) -> None:
         for group in groups
     ]
     if as_json:
-        plan = {"groups": rows, "memory_bytes": estimate.total}
+        plan = {"groups": rows, "memory_bytes": estimate.total, "blocks_to_find": sum(unfound)}
         typer.echo(json.dumps({"recipe": recipe.model_dump(mode="json"), **plan}))
         return
     typer.echo(to_toml(recipe))
@@ -51,6 +55,8 @@ def show_plan(recipe: Recipe, *, as_json: bool) -> None:
             f"group {row['name']}, {row['parameters']:,} parameters: lr {row['lr']:g}, "
             f"weight decay {row['weight_decay']:g}"
         )
+    if unfound:
+        typer.echo(f"projection: training first finds its SFP, of {sum(unfound):,} blocks")
     typer.echo(f"memory: {estimate}")
 
 

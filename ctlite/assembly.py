@@ -31,12 +31,13 @@ class Parts:
     """The tuning scans, where their loss is asked for."""
 
 
-def assemble(recipe: Recipe, on_block: OnBlock | None = None) -> Parts:
+def assemble(recipe: Recipe, on_block: OnBlock | None = None, *, is_plan: bool = False) -> Parts:
     """Open, check and build everything a run needs.
 
     Args:
         recipe: resolved.
         on_block: follows a projection that is factorized for it.
+        is_plan: whether sizes alone matter: such a projection is then left as memory has it.
 
     Returns:
         The parts; the stage is on the CPU.
@@ -63,6 +64,7 @@ def assemble(recipe: Recipe, on_block: OnBlock | None = None) -> Parts:
         max_tokens=data.max_tokens,
         reports=[report for scan_id, report in by_scan.items() if scan_id in train],
         on_block=on_block,
+        is_plan=is_plan,
     )
     reports = None
     if "text" in needs:
@@ -128,6 +130,8 @@ def estimate_step(stage: Stage, recipe: Recipe) -> MemoryEstimate:
         keeps_maps=stage.keeps_maps,
         shares=ranks.world_size() if recipe.parallel == "fsdp" else 1,
         averages=recipe.optimizer.average_decay > 0,
+        precision=recipe.precision,
+        recompute=recipe.recompute,
     )
 
 

@@ -4,9 +4,10 @@ import json
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ STAGE_FILE = "stage.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 AVERAGE_FILE = "average.safetensors"
 RANDOM_FILE = "random.safetensors"
+CHECKSUM = "frozen_crc32"
 BETWEEN = ":"
 """Stands between a parameter's name and its moment's, in the file of the optimizer."""
 CHECKPOINT = re.compile(r"step-\d{8,}")
@@ -43,6 +45,10 @@ class Progress:
     step: int
     """Steps done."""
     loader: dict[str, Any]
+    untuned: list[str] = field(default_factory=list)
+    """Tuning scans gone without so far."""
+    unlogged: dict[str, Any] | None = None
+    """Metrics of the step, where their file did not take them."""
 
 
 def save_checkpoint(
@@ -64,7 +70,7 @@ def save_checkpoint(
         optimizer: its moments.
         average: of the weights.
         progress: step and data position.
-        frozen: `frozen_sum` of the stage, which takes seconds where a teacher has gigabytes.
+        frozen: `frozen_checksum` of the stage, which takes seconds where a teacher has gigabytes.
 
     Returns:
         Folder of the checkpoint.
@@ -76,7 +82,7 @@ def save_checkpoint(
         AVERAGE_FILE: in_file_order(average.state_dict()),
         RANDOM_FILE: _random_state(),
     }
-    values = {"step": progress.step, "loader": progress.loader, "frozen": frozen}
+    values = {**asdict(progress), CHECKSUM: frozen}
 
     def write(wholes: Iterator[Tensor]) -> None:
         partial = folder / f".{final.name}.partial"
@@ -174,7 +180,7 @@ def load_checkpoint(
         stage: as it was built from the same recipe.
         optimizer: likewise.
         average: likewise.
-        frozen: `frozen_sum` of the stage.
+        frozen: `frozen_checksum` of the stage.
 
     Returns:
         Step and data position.
@@ -190,7 +196,12 @@ def load_checkpoint(
             _load_optimizer(stage, optimizer, load_file(path / OPTIMIZER_FILE))
             average.load_state_dict(load_file(path / AVERAGE_FILE))
             _load_random(load_file(path / RANDOM_FILE))
-            return Progress(int(values["step"]), dict(values["loader"]))
+            return Progress(
+                int(values["step"]),
+                dict(values["loader"]),
+                list(values.get("untuned", ())),
+                values.get("unlogged"),
+            )
         except CheckpointError:
             raise
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -202,25 +213,27 @@ def load_checkpoint(
             ) from error
 
 
-def frozen_sum(stage: Stage) -> int:
+def frozen_checksum(stage: Stage) -> int:
     """Fingerprint what no checkpoint holds, to recognize it when a run is resumed.
 
     Args:
-        stage: built from its recipe.
+        stage: built from its recipe; quickest while it is on the CPU.
 
     Returns:
-        Sum of all bytes of the frozen tensors, in any order the same.
+        CRC-32 over names and bytes of the frozen tensors, by their names' order: it sees what
+        has changed places, too. The same from every device.
     """
-    return sum(
-        int(tensor.detach().reshape(-1).view(torch.uint8).sum(dtype=torch.int64))
-        for name, tensor in stage.state_dict().items()
-        if stage.frozen and name.startswith(stage.frozen)
-    )
+    checksum = 0
+    for name, tensor in sorted(stage.state_dict().items()):
+        if stage.frozen and name.startswith(stage.frozen):
+            numbers = tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy()
+            checksum = zlib.crc32(numbers, zlib.crc32(name.encode(), checksum))
+    return checksum
 
 
 def _check_frozen(own: int, values: Mapping[str, Any]) -> None:
-    # Checkpoints of before have no sum.
-    if values.get("frozen", own) != own:
+    # Checkpoints of before have none, or a sum that did not see what had changed places.
+    if values.get(CHECKSUM, own) != own:
         raise CheckpointError(
             "the model that the run began from has changed since",
             mend="put the one of then back at init.from, or begin a new run folder",

@@ -1,13 +1,15 @@
 """How much memory a run will need, told before its first step, and what to do when it is short."""
 
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from ctlite.models.config import ModelConfig
+from ctlite.models.config import ModelConfig, as_pair
+from ctlite.precision import Precision
 from ctprep.store.errors import CtError
 
 logger = logging.getLogger(__name__)
@@ -18,9 +20,11 @@ CGROUP = Path("/sys/fs/cgroup")
 """Linux; where there is neither, nothing is known beforehand."""
 FLOAT_BYTES = 4
 ADAM_MOMENTS = 2
-KEPT_PER_FEATURE = 34
+KEPT_PER_FEATURE = {"float32": 34, "bfloat16": 22}
 """Floats kept for the backward pass, per token, feature and block: inputs and outputs of PEG,
 norms, attention and the feed-forward layer, which is 8/3 wide three times over."""
+KEPT_PER_VOXEL = 3
+"""Floats: the video, its patches, and those at unit variance."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,10 @@ def estimate_memory(
     keeps_maps: bool = False,
     shares: int = 1,
     averages: bool = False,
+    precision: Precision = "float32",
+    recompute: bool = False,
 ) -> MemoryEstimate:
-    """Estimate the memory of a training step in float32.
+    """Estimate the memory of a training step.
 
     Args:
         module: the stage.
@@ -67,6 +73,8 @@ def estimate_memory(
         keeps_maps: whether the attention maps of two encoders are held, as FAST does.
         shares: processes among which gradients and moments are divided.
         averages: whether a running average of the weights is kept.
+        precision: of the recipe.
+        recompute: of the recipe; of all blocks but one the input alone is then kept.
 
     Returns:
         The estimate; activations are counted by a formula, and rough.
@@ -77,7 +85,9 @@ def estimate_memory(
     frames, height, width = vision.token_grid
     tokens = frames * height * width
     blocks = vision.spatial_depth + vision.temporal_depth
-    floats = tokens * vision.dim * KEPT_PER_FEATURE * blocks
+    kept = KEPT_PER_FEATURE[precision]
+    floats = tokens * vision.dim * (blocks + kept if recompute else blocks * kept)
+    floats += vision.frames * math.prod(as_pair(vision.image_size)) * KEPT_PER_VOXEL
     if keeps_maps:
         # The maps and their Grams, of both encoders.
         spatial = vision.spatial_depth * frames * (height * width) ** 2
@@ -158,7 +168,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def out_of_memory(
-    batch_size: int, accumulation: int, precision: str, *, recompute: bool
+    batch_size: int, accumulation: int, precision: Precision, *, recompute: bool
 ) -> CtError:
     """Make the error that says which option to turn.
 

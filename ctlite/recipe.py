@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from ctlite.data.reports import TextChoice
 from ctlite.model_recipe import ModelRecipe, Section
+from ctlite.precision import Precision
 from ctlite.recipe_faults import fault_lines, suggest
 from ctlite.stages.clip import ClipConfig
 from ctlite.stages.fast import FastConfig
@@ -109,7 +110,7 @@ class Recipe(Section):
     seed: int = Field(default=0, ge=0, lt=2**32)
     device: str = "auto"
     """`auto` takes a GPU where there is one."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """`bfloat16` computes matrix products in it (autocast); weights stay float32."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """With several processes: `ddp` keeps the whole model on each, `fsdp` divides it."""

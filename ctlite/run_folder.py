@@ -129,16 +129,21 @@ class RunFolder:
         found = list_checkpoints(self.checkpoints)
         return found[-1] if found else None
 
-    def cut_metrics(self, step: int) -> None:
+    def cut_metrics(self, step: int, unlogged: Mapping[str, Any] | None = None) -> None:
         """Forget metrics of steps that will be done again.
 
         Args:
             step: steps done; later ones are removed.
+            unlogged: metrics of this step, where the file did not take them then.
         """
+        kept = []
         if self.metrics.is_file():
             lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
             # A killed run may leave half a line at the end, a damaged disk anything.
             kept = [line for line in lines if (done := _step_of(line)) and done <= step]
+        if unlogged is not None and step not in map(_step_of, kept):
+            kept.append(json.dumps(dict(unlogged)))
+        if kept or self.metrics.is_file():
             write_atomically(self.metrics, "".join(f"{line}\n" for line in kept).encode())
 
     def log(self, metrics: Mapping[str, Any]) -> None:

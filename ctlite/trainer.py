@@ -14,7 +14,7 @@ from torch import Tensor
 from ctlite import ranks
 from ctlite.assembly import assemble, estimate_step
 from ctlite.averaging import WeightAverage
-from ctlite.checkpoint import Progress, frozen_sum, load_checkpoint, save_checkpoint
+from ctlite.checkpoint import Progress, frozen_checksum, load_checkpoint, save_checkpoint
 from ctlite.compiling import compile_blocks
 from ctlite.data.batch import Batch
 from ctlite.data.loader import Loader
@@ -33,6 +33,7 @@ from ctlite.optimizer import (
     set_learning_rate,
 )
 from ctlite.parallel import ParallelStage
+from ctlite.precision import computing_in, warn_of_emulation
 from ctlite.recipe import Recipe
 from ctlite.run_folder import RunFolder
 from ctlite.stages.stage import Stage
@@ -99,7 +100,8 @@ def choose_device(name: str) -> torch.device:
     has_gpu = torch.cuda.is_available()
     if name == "auto":
         name = "cuda" if has_gpu else "cpu"
-    if name == "cuda" and has_gpu and ranks.world_size() > 1:
+    if name == "cuda" and has_gpu:
+        # By its number, without which torch makes no device the current one.
         name = f"cuda:{ranks.local_rank()}"
     if name == "cpu" or (name.split(":")[0] == "cuda" and has_gpu):
         return torch.device(name)
@@ -121,7 +123,10 @@ class _Loop:
         self.recipe = recipe
         self.run = run
         self.device = device
+        warn_of_emulation(recipe.precision, device)
         _check_fits(stage, recipe, device)
+        # Once a run, and here: a teacher of gigabytes takes seconds, and more from a GPU.
+        self.frozen = frozen_checksum(stage)
         self.stage = stage.to(device)
         if recipe.compile:
             compile_blocks(stage)
@@ -133,7 +138,7 @@ class _Loop:
 
     def start(self) -> None:
         """Take up the last checkpoint, or look at the data for the first time."""
-        last = self.run.last_checkpoint()
+        last, unlogged = self.run.last_checkpoint(), None
         _check_same(None if last is None else last.name)
         if last is None:
             with self._memory_told(), closing(self._batches()) as batches:
@@ -147,15 +152,16 @@ class _Loop:
         if ranks.rank():
             # All began alike; what is drawn from now on, such as dropout, is each rank's own.
             torch.manual_seed(self.recipe.seed * ranks.world_size() + ranks.rank())
-        # Once a run: a teacher of gigabytes takes seconds.
-        self.frozen = frozen_sum(self.stage)
         if last is not None:
             progress = load_checkpoint(last, self.stage, self.optimizer, self.average, self.frozen)
             with located(last):
                 self.loader.load_state_dict(progress.loader)
+            if self.tuning is not None:
+                self.tuning.unreadable = progress.untuned
             self.step = self.saved = progress.step
+            unlogged = progress.unlogged
             logger.info("going on after step %d", self.step)
-        ranks.first_alone(lambda: self.run.cut_metrics(self.step), lambda: None)
+        ranks.first_alone(lambda: self.run.cut_metrics(self.step, unlogged), lambda: None)
 
     def steps(self) -> Iterator[StepReport]:
         """Go to the end of the schedule."""
@@ -167,11 +173,11 @@ class _Loop:
                 fault = self._log(report)
                 is_last = self.step == plan.steps
                 asked = ranks.agree(stop.is_set or fault is not None, self.device)
-                if asked:
-                    ranks.raise_together(fault)
                 is_saved = is_last or asked or self.step % plan.checkpoint_steps == 0
                 if is_saved:
-                    self.save()
+                    self.save(None if fault is None else report)
+                if asked:
+                    ranks.raise_together(fault)
                 yield report
                 if ranks.agree(stop.is_set, self.device) and not is_last:
                     # The signal may have come while the caller had the report.
@@ -188,8 +194,9 @@ class _Loop:
         try:
             return replace(report, tune=self._tune())
         except CtError:
-            ranks.raise_together(self._log(report))
-            self.save()
+            fault = self._log(report)
+            self.save(None if fault is None else report)
+            ranks.raise_together(fault)
             raise
 
     def _log(self, report: StepReport) -> CtError | None:
@@ -198,14 +205,26 @@ class _Loop:
             try:
                 self.run.log(report.metrics())
             except CtError as error:
+                error.mend += f"; step {self.step} is saved with its metrics"
                 return error
         return None
 
-    def save(self) -> None:
-        """Write a checkpoint of the step that was done last."""
-        progress = Progress(self.step, self.loader.state_dict())
+    def save(self, unlogged: StepReport | None = None) -> None:
+        """Write a checkpoint of the step that was done last.
+
+        Args:
+            unlogged: its report, where the file of the metrics did not take it.
+        """
+        untuned = [] if self.tuning is None else self.tuning.unreadable
+        metrics = None if unlogged is None else unlogged.metrics()
+        progress = Progress(self.step, self.loader.state_dict(), untuned, metrics)
         folder = self.run.checkpoints
-        save_checkpoint(folder, self.stage, self.optimizer, self.average, progress, self.frozen)
+        try:
+            save_checkpoint(folder, self.stage, self.optimizer, self.average, progress, self.frozen)
+        except CtError as error:
+            begin = f"goes on after step {self.saved}" if self.saved else "begins anew"
+            error.mend += f"; it {begin}"
+            raise
         self.saved = self.step
 
     @contextmanager
@@ -234,28 +253,26 @@ class _Loop:
         )
         set_learning_rate(self.optimizer, factor)
         self.stage.train()
-        sums: dict[str, float] = {}
-        seen: list[str] = []
+        names: tuple[str, ...] = ()
+        told: list[Tensor] = []
+        seen: list[tuple[str, ...]] = []
         for number in range(1, options.accumulation + 1):
             asked = time.perf_counter()
             batch = self._next(batches, is_first=number == 1)
             waited += time.perf_counter() - asked
-            seen += batch.scan_ids
+            seen.append(batch.scan_ids)
             with self.parallel.accumulating(is_last=number == options.accumulation):
                 losses = self._losses(batch.to(self.device))
                 del batch
                 total = torch.stack(list(losses.values())).sum()
-                # One copy to the CPU for all values, since each waits for the device.
-                values = ranks.mean(torch.stack([*losses.values(), total]).detach()).tolist()
-                named = dict(zip((*losses, "total"), values, strict=True))
-                _check_finite(named, seen)
+                names = *losses, "total"
+                told.append(torch.stack([*losses.values(), total]).detach())
                 torch.autograd.backward(total / options.accumulation)
-            for name, value in named.items():
-                sums[name] = sums.get(name, 0.0) + value / options.accumulation
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = clip_gradients(trained, options.clip_norm)
-        if not math.isfinite(norm):
-            raise _not_finite("the gradient", seen)
+        # Here alone, when all work is under way, does a step wait for the device.
+        values = ranks.mean(torch.stack(told)).tolist()
+        _check_finite(names, values, norm, seen)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
@@ -263,7 +280,7 @@ class _Loop:
         return StepReport(
             step=self.step,
             steps=plan.steps,
-            losses=sums,
+            losses=_add_up(names, values, options.accumulation),
             lr=options.lr * factor,
             gradient_norm=norm,
             step_s=time.perf_counter() - began,
@@ -300,16 +317,12 @@ class _Loop:
         return batch
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        with self._precision():
+        with computing_in(self.recipe.precision, self.device):
             return self.parallel(batch)
 
     def _measures(self, batch: Batch) -> dict[str, Tensor]:
-        with self._precision():
+        with computing_in(self.recipe.precision, self.device):
             return self.stage.measure(batch)
-
-    def _precision(self) -> torch.autocast:
-        is_low = self.recipe.precision == "bfloat16"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_low)
 
     @torch.no_grad()
     def _tune(self) -> dict[str, float] | None:
@@ -352,10 +365,28 @@ def _check_same(checkpoint: str | None) -> None:
         )
 
 
-def _check_finite(losses: dict[str, float], scan_ids: list[str]) -> None:
-    bad = [name for name, value in losses.items() if not math.isfinite(value)]
-    if bad:
-        raise _not_finite(f"the loss {', '.join(bad)}", scan_ids)
+def _add_up(
+    names: tuple[str, ...], values: list[list[float]], accumulation: int
+) -> dict[str, float]:
+    columns = zip(*values, strict=True)
+    return {
+        name: sum(value / accumulation for value in column)
+        for name, column in zip(names, columns, strict=True)
+    }
+
+
+def _check_finite(
+    names: tuple[str, ...],
+    values: list[list[float]],
+    norm: float,
+    seen: list[tuple[str, ...]],
+) -> None:
+    for row, scan_ids in zip(values, seen, strict=True):
+        bad = [name for name, value in zip(names, row, strict=True) if not math.isfinite(value)]
+        if bad:
+            raise _not_finite(f"the loss {', '.join(bad)}", list(scan_ids))
+    if not math.isfinite(norm):
+        raise _not_finite("the gradient", [scan_id for part in seen for scan_id in part])
 
 
 def _not_finite(what: str, scan_ids: list[str]) -> CtError:

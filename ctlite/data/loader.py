@@ -135,7 +135,7 @@ class Loader:
             patients=patients,
         )
         self.unreadable: list[str] = []
-        """Scans gone without so far."""
+        """Scans gone without so far, over all starts of a run."""
         self._check_recipe()
         self._texts_digest = None if reports is None else reports.digest(self._scan_ids)
         self._pools = self._make_pools()
@@ -212,6 +212,7 @@ class Loader:
             "position": self._position,
             "order_digest": order_digest(self.order(self._epoch)),
             "texts_digest": self._texts_digest,
+            "unreadable": list(self.unreadable),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -246,6 +247,8 @@ class Loader:
                 "this checkpoint",
             )
         self._epoch, self._position = state["epoch"], state["position"]
+        # A checkpoint of before the quota went on has none of them.
+        self.unreadable = list(state.get("unreadable", ()))
 
     def _leaving_state(self, places: Iterator[tuple[int, int]]) -> Generator[Batch, None, None]:
         with closing(self._load(places)) as loading:
@@ -350,12 +353,13 @@ class Loader:
         return {scan_id for share in shares for scan_id in share.lost}
 
     def _go_without(self, scan_id: str, error: StoreError, *, is_told: bool) -> None:
-        if scan_id in self.unreadable:
-            # In another epoch: it is one scan, and was told.
-            return
-        if len(self.unreadable) >= self._quota:
-            error.mend += f", or go without: --set data.unreadable_quota={self._quota + 1}"
+        # One scan counts once, whatever the epoch. The quota may be lower than when the run began.
+        count = len({*self.unreadable, scan_id})
+        if count > self._quota:
+            error.mend += f", or go without: --set data.unreadable_quota={count}"
             raise error
+        if scan_id in self.unreadable:
+            return
         self.unreadable.append(scan_id)
         if is_told:
             logger.warning(

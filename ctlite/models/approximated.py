@@ -22,6 +22,8 @@ def load_approximated(
     rank: int,
     projection_init: ProjectionInit,
     on_block: OnBlock | None = None,
+    *,
+    is_plan: bool = False,
 ) -> CtClip:
     """Load a model, and replace its dense projection by an SFP on the way.
 
@@ -32,7 +34,8 @@ def load_approximated(
             is.
         rank: of the SFP.
         projection_init: `random` for a new one, else how the cores are found.
-        on_block: called first with no block done.
+        on_block: called first with no block done; in a plan that is all.
+        is_plan: whether the SFP is left as memory has it, for its sizes alone.
 
     Returns:
         The model on the CPU, in evaluation mode.
@@ -61,11 +64,14 @@ def load_approximated(
     model.load_state_dict(weights, strict=False)
     projection = cast(SFP, model.to_visual_latent)
     if projection_init == "random":
-        projection.reset_parameters()
+        if not is_plan:
+            projection.reset_parameters()
         return model.eval()
     tell = on_block or (lambda done, of: None)
     blocks = len(projection.left)
     tell(0, blocks)
+    if is_plan:
+        return model.eval()
     # Not `of_folder`: to save such weights again would not mend them.
     with nullcontext() if stored.folder is None else located(stored.folder):
         for done in projection.approach(weight, projection_init):

@@ -192,10 +192,11 @@ class ClipStage(Stage):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Compare every image with every report of the batch."""
         token_ids, mask = text_of(batch)
-        image = ranks.gather(self._model.encode_image(self._reader(batch)))
+        # Texts first: to look them up waits for the device, which has no volume to encode yet.
         text = encode_text(self._model, token_ids, mask, self._cache)
+        views = list(each_view(text, token_ids, mask, len(batch)))
+        image = ranks.gather(self._model.encode_image(self._reader(batch)))
         losses = [
-            clip_loss(image, view, self._model.temperature, numbers)
-            for view, numbers in each_view(text, token_ids, mask, len(batch))
+            clip_loss(image, view, self._model.temperature, numbers) for view, numbers in views
         ]
         return {"clip": torch.stack(losses).mean()}

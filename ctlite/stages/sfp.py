@@ -57,7 +57,9 @@ class SfpConfig(StageConfig):
         if setup.init is None or setup.jpeg is None:
             raise RecipeError("SFP needs a model and a JPEG store", mend="set init.from")
         stored = open_init(setup.init, setup.model, setup.jpeg, setup.texts)
-        model = load_approximated(stored, self.rank, self.projection_init, setup.on_block)
+        model = load_approximated(
+            stored, self.rank, self.projection_init, setup.on_block, is_plan=setup.is_plan
+        )
         model.config = with_gray(model.config, setup.jpeg)
         model.visual_transformer.requires_grad_(not self.freeze_encoder)
         reader = VideoReader(model.config.preprocessing, setup.jpeg)
@@ -138,10 +140,11 @@ class SfpStage(Stage):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Judge every pair of image and report of the batch (18)."""
         token_ids, mask = text_of(batch)
-        image = ranks.gather(self._model.encode_image(self._reader(batch)))
+        # Texts first: to look them up waits for the device, which has no volume to encode yet.
         text = encode_text(self._model, token_ids, mask, self._cache)
+        views = list(each_view(text, token_ids, mask, len(batch)))
+        image = ranks.gather(self._model.encode_image(self._reader(batch)))
         losses = [
-            siglip_loss(image, view, self.t_prime, self.bias, numbers)
-            for view, numbers in each_view(text, token_ids, mask, len(batch))
+            siglip_loss(image, view, self.t_prime, self.bias, numbers) for view, numbers in views
         ]
         return {"siglip": torch.stack(losses).mean()}

@@ -39,6 +39,8 @@ class Setup:
     """Of the training scans."""
     on_block: OnBlock | None = None
     """Follows a projection that is factorized, which may take minutes."""
+    is_plan: bool = False
+    """Whether nothing but the sizes of the stage is asked for, and what takes minutes left out."""
 
     @property
     def texts(self) -> list[str]:

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+import torch
 
 from ctlite import checkpoint, trainer
-from ctlite.checkpoint import frozen_sum, publish_folder
+from ctlite.checkpoint import frozen_checksum, publish_folder
+from ctlite.data.loader import Loader
 from ctlite.models.config import CONFIG_FILE
 from ctlite.run_folder import RunFolder
 from ctlite.stages.stage import Stage
@@ -173,13 +176,39 @@ def test_damaged_metrics_stop_no_run(toy_recipe, tmp_path: Path) -> None:
 
 
 def test_metrics_that_cannot_be_written_end_the_run(toy_recipe, tmp_path: Path) -> None:
-    """At the step that they are of."""
-    (tmp_path / "metrics.jsonl").mkdir()
-    reports = train(toy_recipe("clip", EVERY_STEP), tmp_path)
+    """At the step that they are of, which is saved: the run goes on with no metric amiss."""
+    recipe, run = toy_recipe("clip"), tmp_path / "run"
+    list(train(recipe, tmp_path / "unbroken"))
+    reports = train(recipe, run)
+    next(reports)
+    metrics, aside = run / "metrics.jsonl", tmp_path / "aside"
+    metrics.rename(aside)
+    metrics.mkdir()
 
     with pytest.raises(PlaceError, match="Is a directory") as caught:
         next(reports)
-    assert caught.value.where == str(tmp_path / "metrics.jsonl")
+    assert caught.value.where == str(metrics)
+    assert caught.value.mend.endswith("; step 2 is saved with its metrics")
+    metrics.rmdir()
+    aside.rename(metrics)
+    assert [report.step for report in train(recipe, run)] == [3, 4]
+    assert losses(run) == losses(tmp_path / "unbroken")
+
+
+def test_metrics_and_checkpoint_refused_tell_where_the_run_goes_on(
+    toy_recipe, tmp_path: Path
+) -> None:
+    """A disk that is full takes neither; what was saved before stays."""
+    recipe = toy_recipe("clip", "schedule.steps=5", "schedule.checkpoint_steps=2")
+    reports = train(recipe, tmp_path)
+    list(islice(reports, 3))
+    with small_files(200), pytest.raises(PlaceError) as caught:
+        next(reports)
+
+    assert caught.value.where == str(tmp_path / "checkpoints" / "step-00000004")
+    assert caught.value.mend.endswith("; it goes on after step 2")
+    assert [report.step for report in train(recipe, tmp_path)] == [3, 4, 5]
+    assert len(losses(tmp_path)) == 5
 
 
 def test_a_damaged_volume_loses_no_step(toy_recipe, toy_corpus: Path, tmp_path: Path) -> None:
@@ -221,6 +250,48 @@ def test_a_run_goes_on_without_a_damaged_volume(
     assert len(losses(tmp_path)) == 8
 
 
+def test_the_quota_goes_on_when_a_run_is_resumed(
+    toy_recipe, toy_corpus: Path, set_splits, tmp_path: Path
+) -> None:
+    """Or a run that is resumed often would go without ever more scans, of either split."""
+    set_splits(["train"] * 6 + ["tune"] * 2)
+    quota, volumes = "data.unreadable_quota=1", ("s0", "s1", "s6", "s7")
+    shards = {scan_id: shard_of(toy_corpus, scan_id) for scan_id in volumes}
+    whole = {scan_id: shard.read_bytes() for scan_id, shard in shards.items()}
+    options = ["schedule.steps=40", "schedule.tune_steps=1", "data.batch_size=1", EVERY_STEP]
+    for scan_id in ("s0", "s6"):
+        shards[scan_id].write_bytes(b"")
+    reports = train(toy_recipe("clip", *options, quota), tmp_path)
+    list(islice(reports, 7))
+    reports.close()
+
+    for before, damaged in (("s0", "s1"), ("s6", "s7")):
+        shards[before].write_bytes(whole[before])
+        shards[damaged].write_bytes(b"")
+        with pytest.raises(StoreError) as caught:
+            list(train(toy_recipe("clip", *options, quota), tmp_path))
+        assert caught.value.where == damaged
+        assert caught.value.mend.endswith("--set data.unreadable_quota=2")
+        shards[damaged].write_bytes(whole[damaged])
+    # All are whole again, and no quota is needed.
+    list(islice(train(toy_recipe("clip", *options), tmp_path), 2))
+
+
+def test_a_lower_quota_counts_what_is_known(make_store) -> None:
+    """Of a run that went without a scan, by a command that allows none."""
+    store = make_store("jpeg", ["s0", "s1"])
+    shard_of(store.path.parent, "s0", store.path.name).unlink()
+    options = {"gray_store": store, "shuffle": False, "batch_size": 1}
+    before = Loader(["s0", "s1"], **options, unreadable_quota=1)
+    assert [batch.scan_ids for batch in before.epoch(0)] == [("s1",)]
+    loader = Loader(["s0", "s1"], **options)
+    loader.load_state_dict(before.state_dict())
+
+    with pytest.raises(StoreError) as caught:
+        next(iter(loader))
+    assert caught.value.mend.endswith("--set data.unreadable_quota=1")
+
+
 def test_a_quota_beyond_all_scans_comes_to_an_end(
     toy_recipe, toy_corpus: Path, tmp_path: Path
 ) -> None:
@@ -245,11 +316,11 @@ def test_a_teacher_that_changed_meanwhile_is_refused(
     sums: list[int] = []
 
     def count(stage: Stage) -> int:
-        sums.append(frozen_sum(stage))
+        sums.append(frozen_checksum(stage))
         return sums[-1]
 
     for module in (checkpoint, trainer):
-        monkeypatch.setattr(module, "frozen_sum", count)
+        monkeypatch.setattr(module, "frozen_checksum", count)
     reports = train(recipe, run)
     for _ in range(2):
         next(reports)
@@ -261,6 +332,24 @@ def test_a_teacher_that_changed_meanwhile_is_refused(
 
     with pytest.raises(CheckpointError, match="has changed since"):
         list(train(recipe, run))
+
+
+def test_weights_that_changed_places_are_another_model() -> None:
+    """As those of two layers, or of two rows, which have the same bytes in all."""
+    tensors = {f"teacher.{name}": torch.randn(4, 3) for name in "ab"}
+    stage = Mock(spec=Stage, frozen=("teacher.",))
+
+    def checksum(**changed: torch.Tensor) -> int:
+        own = {f"teacher.{name}": tensor for name, tensor in changed.items()}
+        stage.state_dict.return_value = {**tensors, **own, "student.a": torch.randn(2)}
+        return frozen_checksum(stage)
+
+    a, b = tensors.values()
+    different = [checksum(), checksum(a=b, b=a), checksum(a=a.flip(0)), checksum(a=a.flip(1))]
+    assert len(set(different)) == 4
+    assert checksum() == checksum(a=a.clone()) == checksum(a=a.T.contiguous().T)
+    stage.state_dict.return_value = {"student.a": a}
+    assert frozen_checksum(stage) == 0
 
 
 def test_a_step_whose_tuning_scans_cannot_be_read_is_kept(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import torch
@@ -10,12 +11,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from typer.testing import CliRunner
 
+from cli import training
 from cli.ctlite import app
 from ctlite import factorize_model
 from ctlite.factorize_model import Factorization
 from ctlite.models import projection_init
 from ctlite.models.approximated import load_approximated
 from ctlite.models.ct_clip import CtClip, StoredModel
+from ctlite.models.projection import SFP
 from ctlite.recipe import Recipe, to_toml
 from ctlite.trainer import train
 from ctprep.store.errors import CheckpointError, PlaceError
@@ -221,22 +224,51 @@ def test_training_takes_the_folder_as_it_is(
     assert first == second
 
 
-@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
 def test_training_tells_that_it_factorizes(
-    dense: Path, tmp_path: Path, toy_recipe: Callable[..., Recipe], dry_run: list[str]
+    dense: Path, tmp_path: Path, toy_recipe: Callable[..., Recipe]
 ) -> None:
     """It may take minutes; one line where no terminal shows a bar."""
     recipe = toy_recipe("sfp", f"init.from={dense}", "stage.rank=1", "schedule.steps=1")
     (tmp_path / "recipe.toml").write_text(to_toml(recipe))
     run = tmp_path / "run"
-    result = CliRunner().invoke(
-        app, ["train", str(tmp_path / "recipe.toml"), "--out", str(run), *dry_run]
-    )
+    result = CliRunner().invoke(app, ["train", str(tmp_path / "recipe.toml"), "--out", str(run)])
 
     assert result.exit_code == 0, result.output
     told = "finding the SFP nearest to a dense projection of 4 blocks\n"
     assert result.stderr.startswith(told)
-    assert run.is_dir() is not bool(dry_run)
+    assert run.is_dir()
+
+
+def test_a_plan_waits_for_no_factorization(
+    dense: Path,
+    tmp_path: Path,
+    toy_recipe: Callable[..., Recipe],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Groups and memory follow from sizes; it is told what training will do first."""
+
+    def plan(*options: str) -> str:
+        recipe = toy_recipe("sfp", f"init.from={dense}", "stage.rank=1", *options)
+        (tmp_path / "recipe.toml").write_text(to_toml(recipe))
+        arguments = ["train", str(tmp_path / "recipe.toml"), "--dry-run", "--out"]
+        result = CliRunner().invoke(app, [*arguments, str(tmp_path / "run")])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    def refuse(*_: object) -> NoReturn:
+        raise AssertionError("the projection is looked at")
+
+    for name in ("approach", "reset_parameters"):
+        monkeypatch.setattr(SFP, name, refuse)
+    told = plan()
+    assert "projection: training first finds its SFP, of 4 blocks\n" in told
+    assert "group to_visual_latent, 512 parameters: lr 0.048" in told
+    assert "projection: training" not in plan("stage.projection_init=random")
+    assert not (tmp_path / "run").exists()
+    # One process of each machine looks; a second would need the memory of a teacher once more.
+    monkeypatch.setattr(training, "assemble", refuse)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert plan() == ""
 
 
 def test_the_command_tells_counts_and_what_is_kept(dense: Path, tmp_path: Path) -> None:

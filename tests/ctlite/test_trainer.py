@@ -1,6 +1,7 @@
 """The loop leaves runs that go on as if nothing had happened, and stops where it must."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from ctlite import memory
+from ctlite.data.batch import Batch
 from ctlite.recipe import to_toml
 from ctlite.stages.clip import ClipStage
 from ctlite.trainer import choose_device, train
@@ -129,6 +132,25 @@ def test_a_loss_that_is_not_finite_names_the_scans(
         list(train(toy_recipe("clip"), tmp_path))
 
 
+@pytest.mark.parametrize("bad", [1, 2])
+def test_of_accumulated_batches_the_one_that_is_not_finite_is_told(
+    toy_recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: int
+) -> None:
+    """The losses of all are looked at together, when the last is done."""
+    calls = []
+
+    def forward(stage: ClipStage, batch: Batch) -> dict[str, Tensor]:
+        calls.append(batch.scan_ids)
+        return {"clip": stage.model.temperature * (math.nan if len(calls) >= bad else 1.0)}
+
+    monkeypatch.setattr(ClipStage, "forward", forward)
+    with pytest.raises(CtError, match="loss clip, total is not finite") as caught:
+        list(train(toy_recipe("clip", "optimizer.accumulation=3"), tmp_path))
+
+    assert len(calls) == 3
+    assert caught.value.what.endswith(f" of {', '.join(calls[bad - 1])}")
+
+
 def test_short_memory_says_which_option_to_turn(
     toy_recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +220,16 @@ def test_an_unknown_device_is_refused() -> None:
     """Before anything is read."""
     with pytest.raises(RecipeError, match=r"no device 'tpu'"):
         choose_device("tpu")
+
+
+@pytest.mark.parametrize(("name", "local_rank"), [("auto", "0"), ("cuda", "3"), ("cuda:1", "0")])
+def test_a_gpu_is_chosen_by_its_number(monkeypatch, name: str, local_rank: str) -> None:
+    """Torch makes no device the current one that has none; each process has its own."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("LOCAL_RANK", local_rank)
+
+    expected = 1 if name == "cuda:1" else int(local_rank)
+    assert choose_device(name) == torch.device("cuda", expected)
 
 
 def test_sigterm_leaves_a_checkpoint(toy_recipe, tmp_path: Path) -> None:
