@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ctlite.checkpoint import load_checkpoint  # noqa: F401 - what is proven here
 from ctlite.models.ct_clip import CtClip
 from ctlite.recipe import Recipe
 from ctlite.trainer import choose_device, train
