@@ -60,7 +60,7 @@ def allow(cuda: torch.device) -> Iterator[Callable[[int | None], None]]:
         gc.collect()
         torch.cuda.empty_cache()
         share = 1.0 if more is None else (torch.cuda.memory_reserved(cuda) + more) / total
-        torch.cuda.set_per_process_memory_fraction(share, cuda)
+        torch.cuda.set_per_process_memory_fraction(share)
 
     yield limit
     limit(None)

@@ -18,7 +18,7 @@ WIDE = (
     "data.batch_size=7", "schedule.steps=2", "stage.codebook_batches=1",
 )  # fmt: skip
 """512 tokens of 128 features in four blocks, so that activations are nearly all there is."""
-FACTOR = 3
+FACTOR = 2
 """Activations are counted by a formula, and rough."""
 
 
@@ -42,12 +42,11 @@ def peak_of(recipe: Recipe, run: Path) -> int:
 
 
 def test_a_step_takes_what_was_estimated(
-    cuda: torch.device, wide: Recipe, tmp_path: Path, record_property
+    cuda: torch.device, wide: Recipe, tmp_path: Path
 ) -> None:
-    """Within a factor of three, either way."""
+    """Within a factor of two, either way."""
     estimate = estimate_step(assemble(wide).stage, wide)
     peak = peak_of(wide, tmp_path / "run")
-    record_property("estimate over peak", estimate.total / peak)
 
     assert estimate.total / FACTOR < peak < estimate.total * FACTOR, estimate.total / peak
 
@@ -109,6 +108,7 @@ def test_a_real_lack_of_memory_says_what_to_do(
 
 def test_free_memory_is_the_devices(cuda: torch.device) -> None:
     """What is taken is no longer free; what cannot fit is refused beforehand."""
+    torch.cuda.empty_cache()
     free = free_bytes(cuda)
     taken = torch.empty(2**30, dtype=torch.uint8, device=cuda)
     less = free_bytes(cuda)
@@ -116,7 +116,7 @@ def test_free_memory_is_the_devices(cuda: torch.device) -> None:
     assert less is not None
     del taken
 
-    assert free - less >= 2**30 or less < free
+    assert free - less >= 2**30
     estimate = memory.MemoryEstimate(free, free, free, 0)
     with pytest.raises(CtError, match="more on cuda, and"):
         check_memory(estimate, cuda)

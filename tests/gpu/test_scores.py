@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from cli.ctlite import app
 from ctlite.evaluate.evaluate import evaluate_run
 from ctlite.predictor import Predictor
 from ctlite.trainer import train
@@ -63,19 +65,20 @@ def test_scores_are_the_cpus(gpu: torch.device, run: Path, toy_corpus: Path) -> 
             assert own_label.auroc.value == pytest.approx(their_label.auroc.value)
 
 
+@pytest.mark.parametrize("run", ["sfp"], indirect=True)
 def test_the_command_says_the_same(gpu: torch.device, run: Path, toy_corpus: Path) -> None:
-    """`ctlite eval --device`."""
-    told = []
+    """`ctlite eval --device`, which writes to the run's own folder."""
+    tables = [option for name in ("labels", "scans") for option in (f"--{name}", f"{name}.csv")]
+    found = []
     for name in ("cpu", str(gpu)):
-        command = [sys.executable, "-c", MAIN, "eval", str(run), "--json", "--device", name]
-        command += ["--labels", str(toy_corpus / "labels.csv")]
-        command += ["--scans", str(toy_corpus / "scans.csv")]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        told.append(json.loads(done.stdout))
+        command = ["eval", str(run), "--json", "--device", name]
+        command += [str(toy_corpus / each) if "." in each else each for each in tables]
+        told = CliRunner().invoke(app, command)
+        assert told.exit_code == 0, told.output
+        assert json.loads(told.stdout)["run"] == "sfp"
+        found.append(read_scores(run / "eval" / "scores.csv"))
 
-    assert told[0].keys() == told[1].keys()
-    assert told[0]["run"] == told[1]["run"]
+    np.testing.assert_allclose(found[1], found[0], atol=1e-5)
 
 
 def test_latents_and_findings_are_the_cpus(gpu: torch.device, run: Path, toy_corpus: Path) -> None:
@@ -89,6 +92,7 @@ def test_latents_and_findings_are_the_cpus(gpu: torch.device, run: Path, toy_cor
         np.testing.assert_allclose(np.asarray(latents[1][scan]), np.asarray(latent), atol=1e-5)
 
 
+@pytest.mark.parametrize("run", ["sfp"], indirect=True)
 def test_the_onnx_file_gives_the_devices_latents(
     gpu: torch.device, run: Path, toy_corpus: Path, tmp_path: Path
 ) -> None:
