@@ -1,7 +1,7 @@
 """What `torchrun` starts: `alone` or `group`, and recipes for one process.
 
-NCCL refuses two processes on one GPU. In `group`, a group of one goes the same way over it: weights are
-broadcast, gradients reduced, parameters divided into one part, values and rows gathered.
+NCCL refuses two processes on one GPU. In `group`, a group of one goes the way of many over it:
+weights are broadcast, gradients reduced, parameters divided into one part, values gathered.
 """
 
 import sys

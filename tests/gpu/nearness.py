@@ -41,6 +41,5 @@ def assert_all_near(found: Iterable[Tensor], expected: Iterable[Tensor], share: 
 def on(device: torch.device | str, *tensors: Tensor, dtype: torch.dtype) -> list[Tensor]:
     """Copy leaves to a device, as leaves of a precision."""
     return [
-        tensor.detach().to(device, dtype).requires_grad_(tensor.requires_grad)
-        for tensor in tensors
+        tensor.detach().to(device, dtype).requires_grad_(tensor.requires_grad) for tensor in tensors
     ]

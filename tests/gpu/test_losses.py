@@ -34,9 +34,7 @@ def style_case() -> Case:
     """Forty maps, of which CUDA takes sixteen at once."""
     groups, heads, queries, keys = 5, 8, 2048, 16
     assert 1 < groups * heads / (style.GRAM_NUMBERS["cuda"] // queries**2) < groups * heads
-    own, other = (
-        torch.randn(groups, heads, queries, keys).mul(2).softmax(-1) for _ in range(2)
-    )
+    own, other = (torch.randn(groups, heads, queries, keys).mul(2).softmax(-1) for _ in range(2))
     return style_loss, [own.requires_grad_(), other]
 
 

@@ -41,9 +41,7 @@ def peak_of(recipe: Recipe, run: Path) -> int:
     return peak - before
 
 
-def test_a_step_takes_what_was_estimated(
-    cuda: torch.device, wide: Recipe, tmp_path: Path
-) -> None:
+def test_a_step_takes_what_was_estimated(cuda: torch.device, wide: Recipe, tmp_path: Path) -> None:
     """Within a factor of two, either way."""
     estimate = estimate_step(assemble(wide).stage, wide)
     peak = peak_of(wide, tmp_path / "run")
