@@ -1,5 +1,6 @@
 """Memory of a GPU: what a step takes, what was estimated, and what is said when it is short."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ def wide(toy_recipe, gpu: torch.device) -> Recipe:
 
 def peak_of(recipe: Recipe, run: Path) -> int:
     """Most bytes that tensors took in a run."""
+    gc.collect()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
@@ -80,15 +82,15 @@ def test_what_saves_memory_saves_it(cuda: torch.device, wide: Recipe, tmp_path: 
 def test_nothing_is_left_on_the_device(cuda: torch.device, wide: Recipe, tmp_path: Path) -> None:
     """A run that has ended holds no memory."""
     list(train(wide, tmp_path / "first"))
+    gc.collect()
     before = torch.cuda.memory_allocated()
     list(train(wide, tmp_path / "second"))
+    gc.collect()
 
     assert torch.cuda.memory_allocated() <= before + 2**20
 
 
-def test_a_real_lack_of_memory_says_what_to_do(
-    allow, wide: Recipe, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_real_lack_of_memory_says_what_to_do(allow, wide: Recipe, tmp_path: Path) -> None:
     """Torch's own error becomes ours; with memory again, the same run goes to its end."""
     allow(48 * 2**20)
     with pytest.raises(CtError) as caught:
