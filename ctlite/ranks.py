@@ -43,7 +43,8 @@ def join(device: torch.device) -> None:
     Args:
         device: which this process computes on: gloo speaks for the CPU, NCCL for GPUs.
     """
-    if device.type == "cuda":
+    # Without a number it is the current device already, and torch would refuse it.
+    if device.type == "cuda" and device.index is not None:
         # What a checkpoint keeps of random numbers is of the current device.
         torch.cuda.set_device(device)
     if world_size() == 1 or dist.is_initialized():

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ctlite import ranks
 from ctlite.assembly import assemble
 from ctlite.recipe import Recipe, to_toml
 from ctlite.trainer import train
@@ -61,6 +62,13 @@ def stages(toy_recipe, tmp_path: Path) -> dict[str, tuple[str, list[str]]]:
         "style": ("fast", [start, "stage.final=false", "stage.dual=false"]),
         "sfp": ("sfp", [start, "stage.rank=1", "stage.freeze_text=false", *SENTENCES]),
     }
+
+
+def test_a_process_alone_takes_the_gpu_that_is_current() -> None:
+    """Torch sets no device without a number, which `cuda` and `auto` have none of on one GPU."""
+    ranks.join(torch.device("cuda"))
+
+    assert not torch.distributed.is_initialized()
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])

@@ -79,21 +79,6 @@ def test_tensors_that_come_one_by_one_are_each_let_go_of(tmp_path: Path) -> None
     torch.testing.assert_close(found, state, rtol=0, atol=0)
 
 
-@pytest.mark.gpu
-def test_tensors_of_a_gpu_are_written_piece_by_piece(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """None is in the CPU's memory whole."""
-    monkeypatch.setattr(weights_writer, "PIECE", 7)
-    tensors = {"matrix": torch.randn(5, 3, device="cuda"), "count": torch.tensor(3, device="cuda")}
-    done = list(write_weights(tmp_path / "w.safetensors", tensors))
-    found = load_file(tmp_path / "w.safetensors")
-
-    assert max(done) <= 7
-    for name, tensor in tensors.items():
-        assert torch.equal(found[name], tensor.cpu())
-
-
 def test_only_plain_numbers_are_writable() -> None:
     """Integers, sparse tensors and those without memory are not."""
     assert is_writable(torch.zeros(2))
