@@ -17,27 +17,18 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import simplejpeg
 import torch
 import typer
 from jaxtyping import Float, UInt8
+from phantom_store import QUALITY, create_store, describe, draw_hu
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ctlite.data.loader import Loader
 from ctlite.data.volumes import to_video
-from ctprep.phantom.patient import draw_patient
-from ctprep.phantom.render import render_hu
-from ctprep.store.attributes import (
-    GRIDS,
-    LUNG,
-    HuDecision,
-    OriginalGeometry,
-    StoreAttributes,
-    VolumeAttributes,
-)
+from ctprep.store.attributes import GRIDS, LUNG
 from ctprep.store.jpeg import encode_gray
 from ctprep.store.store import VolumeStore
 from ctprep.window import to_gray
@@ -52,8 +43,6 @@ BATCH = 2
 CHUNK_SLICES = 8
 RAW_SHAPE = (154, 512, 512)
 """Slices, rows and columns of a usual scan, for the loader that reads NIfTI."""
-
-UNIT = ((1.0, 0, 0, 0), (0, 1.0, 0, 0), (0, 0, 1.0, 0), (0, 0, 0, 1.0))
 
 
 class Stopwatch:
@@ -92,6 +81,8 @@ class StoreDataset(Dataset[Tensor]):
 
 def read_nifti(path: Path) -> Float[Tensor, "1 frame height width"]:
     """The peer: what CT-CLIP does for every volume of every epoch, written anew."""
+    import nibabel as nib  # late: only this contender needs it
+
     image = nib.load(path)
     spacing = [float(step) for step in image.header.get_zooms()]
     hu = torch.from_numpy(image.get_fdata()).permute(2, 0, 1).clamp_(-1000, 1000)
@@ -113,26 +104,25 @@ def read_nifti(path: Path) -> Float[Tensor, "1 frame height width"]:
 
 def make_inputs(folder: Path) -> tuple[VolumeStore, list[bytes], list[Path]]:
     """Render synthetic chests; write store, bare JPEG chunks and NIfTI files of the same."""
-    store = VolumeStore.create(
-        folder / "gray.zarr",
-        StoreAttributes(kind="jpeg", grid=GRID, window=LUNG, quality=90, encode_at="resampled"),
-    )
+    store = create_store(folder / "gray.zarr", GRID, "jpeg")
     chunks: list[bytes] = []
     files: list[Path] = []
     for index in range(VOLUMES):
-        hu = render_hu(draw_patient(0, index), GRID.spacing_mm, GRID.shape)
+        hu = draw_hu(GRID, index)
         gray = to_gray(hu, LUNG)
         for first in range(0, GRID.shape[0], CHUNK_SLICES):
             stacked = gray[first : first + CHUNK_SLICES].reshape(-1, GRID.shape[2])
-            chunks.append(encode_gray(stacked, 90))
+            chunks.append(encode_gray(stacked, QUALITY))
         for copy in range(COPIES):
             scan_id = f"phantom_{index}_{copy}"
-            store.write(scan_id, gray, _attributes(scan_id))
+            store.write(scan_id, gray, describe(scan_id, GRID))
         files.append(_write_nifti(hu, folder / f"{index}.nii.gz"))
     return store, chunks, files
 
 
 def _write_nifti(hu: np.ndarray, path: Path) -> Path:
+    import nibabel as nib
+
     picked = [
         np.linspace(0, n - 1, raw).astype(int) for n, raw in zip(hu.shape, RAW_SHAPE, strict=True)
     ]
@@ -142,20 +132,6 @@ def _write_nifti(hu: np.ndarray, path: Path) -> Path:
     ]
     nib.save(nib.Nifti1Image(raw, np.diag([-spacing[2], -spacing[1], spacing[0], 1])), path)
     return path
-
-
-def _attributes(scan_id: str) -> VolumeAttributes:
-    return VolumeAttributes(
-        scan_id=scan_id,
-        patient_id=scan_id,
-        source_format="phantom",
-        source_sha256=("0" * 64,),
-        original=OriginalGeometry(
-            shape=GRID.shape, spacing_mm=GRID.spacing_mm, affine_ras=UNIT, axis_codes="SPL"
-        ),
-        affine_ras=UNIT,
-        hu=HuDecision(policy="already", decision="already", slope=1, intercept=0, reason="made"),
-    )
 
 
 def decode_bare(chunks: list[bytes], threads: int) -> int:
