@@ -58,6 +58,7 @@ demo: setup
 bench: setup
 	python benchmarks/decode.py
 	python benchmarks/load.py
+	python benchmarks/feed.py --geometry medium --steps 3
 	python benchmarks/read.py
 	python benchmarks/ingest.py
 	python benchmarks/stages.py

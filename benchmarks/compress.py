@@ -71,14 +71,15 @@ def compress_ours(hifi: Path, jpeg: Path) -> None:
 def window_by_formula(hu: np.ndarray) -> np.ndarray:
     """Window as most scripts do: floats, and the whole volume at once."""
     level = (hu.astype(np.float32) - (LUNG.center_hu - LUNG.width_hu / 2)) / LUNG.width_hu
-    return np.rint(np.clip(level, 0, 1) * 255).astype(np.uint8)
+    gray: np.ndarray = np.rint(np.clip(level, 0, 1) * 255).astype(np.uint8)
+    return gray
 
 
 def compress_with_pillow(source: Path, target: Path, suffix: str, **options: int) -> None:
     """Write a picture a slice."""
     target.mkdir(exist_ok=True)
     for number, plane in enumerate(window_by_formula(np.load(source))):
-        Image.fromarray(plane).save(target / f"{number:03}{suffix}", **options)
+        Image.fromarray(plane).save(target / f"{number:03}{suffix}", format=None, **options)
 
 
 def compress_gzip(source: Path, target: Path) -> None:

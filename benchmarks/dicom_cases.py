@@ -21,6 +21,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -115,7 +116,8 @@ def read_by_simpleitk(files: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, np
 
 def image_hu(file: Path) -> np.ndarray:
     """Read one image with SimpleITK, whose GDCM applies slope and intercept."""
-    return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(file))[0]
+    hu: np.ndarray = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(file))[0]
+    return hu
 
 
 def is_padding(hu: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
@@ -125,7 +127,8 @@ def is_padding(hu: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
         return np.zeros(hu.shape, bool)
     if header.PixelRepresentation == 1 and value > 32767:
         value -= 65536
-    return hu == value * float(header.RescaleSlope) + float(header.RescaleIntercept)
+    found: np.ndarray = hu == value * float(header.RescaleSlope) + float(header.RescaleIntercept)
+    return found
 
 
 def convert(program: str, folder: Path, scratch: Path) -> list[nibabel.Nifti1Image]:
@@ -133,7 +136,7 @@ def convert(program: str, folder: Path, scratch: Path) -> list[nibabel.Nifti1Ima
     scratch.mkdir()
     options = ("-b", "n", "-z", "n", "-f", "%f_%s", "-o", str(scratch), str(folder))
     subprocess.run([program, *options], check=False, capture_output=True)
-    images = [nibabel.load(path) for path in sorted(scratch.glob("*.nii"))]
+    images = [nibabel.Nifti1Image.from_filename(path) for path in sorted(scratch.glob("*.nii"))]
     return [image for image in images if len(image.shape) == 3]
 
 
@@ -155,7 +158,8 @@ def beside_dcm2niix(
     boxes = [float(np.abs(box_mm(image.shape, image.affine) - ours).max()) for image in rivals]
     best = int(np.argmin(boxes))
     image, apart_mm = rivals[best], boxes[best]
-    spacing = sorted(image.header.get_zooms()), sorted(volume.spacing_mm)
+    zooms = image.header.get_zooms()  # type: ignore[no-untyped-call]
+    spacing = sorted(zooms), sorted(volume.spacing_mm)
     spacing_mm = float(np.abs(np.subtract(*spacing)).max())
     places = np.argwhere(~padding)
     places = places[np.random.default_rng(0).choice(len(places), SAMPLES)]
@@ -229,7 +233,9 @@ def told(counts: dict[str, int]) -> str:
     return ", ".join(f"{number} {name}" for name, number in sorted(counts.items())) or "nothing"
 
 
-def verdict_rows(data: Path, cases: Sequence[dict], found: dict) -> Iterator[tuple[str, bool]]:
+def verdict_rows(
+    data: Path, cases: Sequence[dict[str, Any]], found: dict[str, list[Stored]]
+) -> Iterator[tuple[str, bool]]:
     """Judge every case, strictly and tolerantly; what is stored is put into `found`."""
     for case in cases:
         folder = data / case["folder"]
@@ -261,14 +267,14 @@ def report(data: Path, program: str | None) -> tuple[list[str], bool]:
         for path in sorted((data / folder).rglob("*"))
         if path.is_file() and path.suffix != ".md"
     ]
-    lines = page(*([line for line, _ in table] for table in (verdicts, volumes, images)), program)
-    return lines, all(agree for table in (verdicts, volumes, images) for _, agree in table)
+    tables = (verdicts, volumes, images)
+    lines = page([[line for line, _ in table] for table in tables], program)
+    return lines, all(agree for table in tables for _, agree in table)
 
 
-def page(
-    verdicts: list[str], volumes: list[str], images: list[str], program: str | None
-) -> list[str]:
+def page(tables: Sequence[Sequence[str]], program: str | None) -> list[str]:
     """Put the three tables under their headings."""
+    verdicts, volumes, images = tables
     names = ("pydicom", "python-gdcm", "SimpleITK", "nibabel", "numpy")
     tools = ", ".join(f"{name} {version(name)}" for name in names)
     niix = "dcm2niix not installed"
@@ -324,7 +330,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=REPOSITORY / "docs" / "dicom_cases.md")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # type: ignore[no-untyped-call]
     lines, agree = report(options.data / "dicom", options.dcm2niix)
     options.out.write_text("\n".join(lines) + "\n")
     sys.exit(0 if agree else 1)

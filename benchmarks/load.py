@@ -1,43 +1,33 @@
 """How fast do batches arrive? Our loader beside bare decoding (the limit) and its peers.
 
-Run `python benchmarks/load.py`; it writes `load_<hardware>_<date>.md` beside itself. Every round
-measures all candidates one after the other, and a ratio is the median over the rounds of ratios
-within a round, since absolute times mean little on a shared machine.
+Every round measures all candidates one after the other, and a ratio is the median over the rounds
+of ratios within a round, since absolute times mean little on a shared machine.
+Run: python benchmarks/load.py [--out FOLDER]
 """
 
+import argparse
 import contextlib
-import os
-import platform
 import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import simplejpeg
 import torch
-import typer
 from jaxtyping import Float, UInt8
+from phantom_store import QUALITY, create_store, describe, draw_hu
+from results import processor_slug, publish
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ctlite.data.loader import Loader
 from ctlite.data.volumes import to_video
-from ctprep.phantom.patient import draw_patient
-from ctprep.phantom.render import render_hu
-from ctprep.store.attributes import (
-    GRIDS,
-    LUNG,
-    HuDecision,
-    OriginalGeometry,
-    StoreAttributes,
-    VolumeAttributes,
-)
+from ctprep.store.attributes import GRIDS, LUNG
 from ctprep.store.jpeg import encode_gray
 from ctprep.store.store import VolumeStore
 from ctprep.window import to_gray
@@ -52,8 +42,6 @@ BATCH = 2
 CHUNK_SLICES = 8
 RAW_SHAPE = (154, 512, 512)
 """Slices, rows and columns of a usual scan, for the loader that reads NIfTI."""
-
-UNIT = ((1.0, 0, 0, 0), (0, 1.0, 0, 0), (0, 0, 1.0, 0), (0, 0, 0, 1.0))
 
 
 class Stopwatch:
@@ -92,8 +80,11 @@ class StoreDataset(Dataset[Tensor]):
 
 def read_nifti(path: Path) -> Float[Tensor, "1 frame height width"]:
     """The peer: what CT-CLIP does for every volume of every epoch, written anew."""
-    image = nib.load(path)
-    spacing = [float(step) for step in image.header.get_zooms()]
+    import nibabel as nib  # late: only this contender needs it
+
+    image = nib.Nifti1Image.from_filename(path)
+    zooms = image.header.get_zooms()  # type: ignore[no-untyped-call]
+    spacing = [float(step) for step in zooms]
     hu = torch.from_numpy(image.get_fdata()).permute(2, 0, 1).clamp_(-1000, 1000)
     wanted = (GRID.spacing_mm[0], GRID.spacing_mm[2], GRID.spacing_mm[1])
     given = (spacing[2], spacing[0], spacing[1])
@@ -113,26 +104,25 @@ def read_nifti(path: Path) -> Float[Tensor, "1 frame height width"]:
 
 def make_inputs(folder: Path) -> tuple[VolumeStore, list[bytes], list[Path]]:
     """Render synthetic chests; write store, bare JPEG chunks and NIfTI files of the same."""
-    store = VolumeStore.create(
-        folder / "gray.zarr",
-        StoreAttributes(kind="jpeg", grid=GRID, window=LUNG, quality=90, encode_at="resampled"),
-    )
+    store = create_store(folder / "gray.zarr", GRID, "jpeg")
     chunks: list[bytes] = []
     files: list[Path] = []
     for index in range(VOLUMES):
-        hu = render_hu(draw_patient(0, index), GRID.spacing_mm, GRID.shape)
+        hu = draw_hu(GRID, index)
         gray = to_gray(hu, LUNG)
         for first in range(0, GRID.shape[0], CHUNK_SLICES):
             stacked = gray[first : first + CHUNK_SLICES].reshape(-1, GRID.shape[2])
-            chunks.append(encode_gray(stacked, 90))
+            chunks.append(encode_gray(stacked, QUALITY))
         for copy in range(COPIES):
             scan_id = f"phantom_{index}_{copy}"
-            store.write(scan_id, gray, _attributes(scan_id))
+            store.write(scan_id, gray, describe(scan_id, GRID))
         files.append(_write_nifti(hu, folder / f"{index}.nii.gz"))
     return store, chunks, files
 
 
 def _write_nifti(hu: np.ndarray, path: Path) -> Path:
+    import nibabel as nib
+
     picked = [
         np.linspace(0, n - 1, raw).astype(int) for n, raw in zip(hu.shape, RAW_SHAPE, strict=True)
     ]
@@ -140,22 +130,9 @@ def _write_nifti(hu: np.ndarray, path: Path) -> Path:
     spacing = [
         mm * n / raw for mm, n, raw in zip(GRID.spacing_mm, GRID.shape, RAW_SHAPE, strict=True)
     ]
-    nib.save(nib.Nifti1Image(raw, np.diag([-spacing[2], -spacing[1], spacing[0], 1])), path)
+    affine = np.diag([-spacing[2], -spacing[1], spacing[0], 1])
+    nib.save(nib.Nifti1Image(raw, affine), path)  # type: ignore[no-untyped-call]
     return path
-
-
-def _attributes(scan_id: str) -> VolumeAttributes:
-    return VolumeAttributes(
-        scan_id=scan_id,
-        patient_id=scan_id,
-        source_format="phantom",
-        source_sha256=("0" * 64,),
-        original=OriginalGeometry(
-            shape=GRID.shape, spacing_mm=GRID.spacing_mm, affine_ras=UNIT, axis_codes="SPL"
-        ),
-        affine_ras=UNIT,
-        hu=HuDecision(policy="already", decision="already", slope=1, intercept=0, reason="made"),
-    )
 
 
 def decode_bare(chunks: list[bytes], threads: int) -> int:
@@ -169,14 +146,17 @@ def decode_bare(chunks: list[bytes], threads: int) -> int:
         for data, out in zip(own, buffers[volume % threads], strict=True):
             simplejpeg.decode_jpeg(data, "gray", buffer=out)
 
-    if threads == 1:
-        for volume in range(PER_ROUND):
+    def decode_all(volumes: Iterable[int]) -> None:
+        for volume in volumes:
             decode(volume)
+
+    if threads == 1:
+        decode_all(range(PER_ROUND))
     else:
         with ThreadPoolExecutor(threads) as executor:
             # Each thread its own volumes, hence its own buffer.
             lanes = [range(lane, PER_ROUND, threads) for lane in range(threads)]
-            list(executor.map(lambda lane: [decode(volume) for volume in lane], lanes))
+            list(executor.map(decode_all, lanes))
     return PER_ROUND
 
 
@@ -295,38 +275,35 @@ def table(times: dict[str, list[Stopwatch]]) -> str:
 
 def main() -> None:
     """Measure, print the table and write it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    out: Path = parser.parse_args().out
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         store, chunks, files = make_inputs(Path(folder))
         times = measure(store, chunks, files)
         conversion = measure_conversion(store)
-    hardware = f"{os.cpu_count()}-core-{platform.machine().split('_')[0]}"
     nifti = statistics.median(
         peer.cpu_s / own.cpu_s for peer, own in zip(times["nifti"], times["ours 1"], strict=True)
     )
     megabytes = sum(map(len, chunks)) / VOLUMES / 1e6
-    text = "\n".join(
-        [
-            f"# Loading, {hardware}, {date.today().isoformat()}",
-            "",
-            f"Synthetic chests on the ct-clip grid {GRID.shape}, quality 90, {megabytes:.1f} MB"
-            " a volume, in the page cache.",
-            f"Batches of {BATCH} volumes of uint8; medians of {ROUNDS} rounds of {PER_ROUND}"
-            " volumes, ratios within a round.",
-            f"Made by `python benchmarks/load.py` with torch {torch.__version__}; the machine may"
-            " have been shared, so trust ratios only.",
-            "",
-            table(times),
-            "",
-            f"The CT-CLIP style loader takes {nifti:.0f} times the CPU time of our loader.",
-            "",
-            conversion_table(conversion),
-            "",
-        ]
-    )
-    typer.echo(text)
-    name = f"load_{hardware}_{date.today().isoformat()}.md"
-    (Path(__file__).parent / name).write_text(text, encoding="utf-8")
+    lines = [
+        f"# Loading, {processor_slug()}, {datetime.now(UTC).date()}",
+        "",
+        f"Synthetic chests on the ct-clip grid {GRID.shape}, quality 90, {megabytes:.1f} MB"
+        " a volume, in the page cache.",
+        f"Batches of {BATCH} volumes of uint8; medians of {ROUNDS} rounds of {PER_ROUND}"
+        " volumes, ratios within a round.",
+        f"Made by `python benchmarks/load.py` with torch {torch.__version__}; the machine may"
+        " have been shared, so trust ratios only.",
+        "",
+        table(times),
+        "",
+        f"The CT-CLIP style loader takes {nifti:.0f} times the CPU time of our loader.",
+        "",
+        conversion_table(conversion),
+    ]
+    publish("load", lines, out)
 
 
 if __name__ == "__main__":

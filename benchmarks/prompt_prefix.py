@@ -1,7 +1,8 @@
 """What does it save to compute once what all prompts to a language model begin with?
 
 Run `PYTHONPATH=. CTLITE_TEST_DATA=<folder> python benchmarks/prompt_prefix.py [MODEL]`; without a
-model it takes a Gemma 3 of random weights, whose tokens are bytes.
+model it takes a Gemma 3 of random weights, whose tokens are bytes. It runs where `filter-reports`
+would: on the GPU in bfloat16, else on the processor in float32.
 """
 
 import csv
@@ -12,7 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
+from devices import Setting
 from results import publish
 
 from ctprep.reports.backends.backend import in_order
@@ -41,7 +44,11 @@ def time_answers(
     return time.monotonic() - begin, answers
 
 
-def main(model: Annotated[str | None, typer.Argument()] = None, count: int = 16) -> None:
+def main(
+    model: Annotated[str | None, typer.Argument()] = None,
+    count: int = 16,
+    out: Path = Path(__file__).parent,
+) -> None:
     """Measure both ways twice, in turn, and write the table."""
     reports = read_some(count)
     with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +82,8 @@ def main(model: Annotated[str | None, typer.Argument()] = None, count: int = 16)
         f"| ratio | 1 | {min(seconds[True]) / min(seconds[False]):.2f} |",
         f"| answers that are the same | | {same} of {count} |",
     ]
-    publish("prompt-prefix", lines, Path(__file__).parent)
+    setting = Setting(backend._model.device, "bf16" if torch.cuda.is_available() else "float32")
+    publish("prompt-prefix", lines, out, accelerator=setting.accelerator)
 
 
 if __name__ == "__main__":

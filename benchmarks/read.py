@@ -22,7 +22,7 @@ import pydicom
 import SimpleITK
 from decode import measure, processor
 from ingest import SHAPE, write_scan
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 from results import publish
 
 from ctprep.sources.discover import discover
@@ -76,8 +76,10 @@ def nifti_tasks(scan: Path) -> Tasks:
     """Give ways to read a `.nii.gz`, ours first."""
     return {
         "ours": partial(read, find_one(scan.parent)),
-        "nibabel, `get_fdata`": lambda: nibabel.load(scan).get_fdata(),
-        "nibabel, stored values": lambda: np.asarray(nibabel.load(scan).dataobj),
+        "nibabel, `get_fdata`": lambda: nibabel.Nifti1Image.from_filename(scan).get_fdata(),
+        "nibabel, stored values": lambda: np.asarray(
+            nibabel.Nifti1Image.from_filename(scan).dataobj
+        ),
         "SimpleITK": partial(read_with_itk, [str(scan)]),
     }
 

@@ -22,6 +22,7 @@ from decode import measure, processor
 from ingest import SHAPE, write_scan
 from isal import igzip
 from numcodecs import blosc
+from read import find_one
 from results import publish
 
 from ctprep.compress import window_volume
@@ -29,7 +30,6 @@ from ctprep.geometry import to_canonical
 from ctprep.ingest import ingest
 from ctprep.quality import measure_quality
 from ctprep.resample import to_grid
-from ctprep.sources.discover import discover
 from ctprep.sources.read import read
 from ctprep.store.attributes import GRIDS, LUNG, Kind
 from ctprep.store.chunks import decode_slices, encode_chunks
@@ -50,7 +50,7 @@ Stages = dict[str, tuple[Callable[[], object], Callable[[], object] | None, str]
 def unpack_and_hash(scan: Path, voxels: np.ndarray) -> None:
     """Unpack a NIfTI file with isal and hash it, with no check in between."""
     buffer = voxels.reshape(-1).view(np.uint8).data
-    with igzip.open(scan, "rb") as file:
+    with igzip.open(scan, "rb") as file:  # type: ignore[no-untyped-call]
         file.read(NIFTI_HEADER_BYTES)
         for begin in range(0, len(buffer), READ_BYTES):
             file.readinto(buffer[begin : begin + READ_BYTES])
@@ -107,7 +107,7 @@ def encode(voxels: np.ndarray, kind: Kind, quality: int | None) -> memoryview:
 
 def ingest_stages(scan: Path, work: Path) -> Stages:
     """Give the stages from a source to the hi-fi store."""
-    (found,) = discover(scan.parent)
+    found = find_one(scan.parent)
     canonical = to_canonical(read(found).volume)
     hu_range = (-1024.0, 3071.0)
     hu = to_grid(canonical, GRID, hu_range=hu_range).hu
