@@ -1,8 +1,11 @@
 """How near two results of different arithmetic must be."""
 
+import math
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 
@@ -43,3 +46,14 @@ def on(device: torch.device | str, *tensors: Tensor, dtype: torch.dtype) -> list
     return [
         tensor.detach().to(device, dtype).requires_grad_(tensor.requires_grad) for tensor in tensors
     ]
+
+
+def apart(run: Path, other: Path) -> float:
+    """Tell the distance of two runs' models, as a share of the length of all their weights.
+
+    Not weight by weight: Adam makes a step of a gradient that is nothing but rounding.
+    """
+    own, theirs = (load_file(each / "model" / "model.safetensors") for each in (run, other))
+    assert own.keys() == theirs.keys()
+    squares = sum(float((own[name] - theirs[name]).double().square().sum()) for name in own)
+    return math.sqrt(squares / sum(float(each.double().square().sum()) for each in theirs.values()))

@@ -85,7 +85,7 @@ def test_gradients_are_the_cpus_and_recomputation_changes_none(
     assert all(grad.abs().sum() > 0 for grad in expected)
     for found in (plain, fused, again):
         assert_all_near(found, expected, 1e-3)
-    assert_all_near(again, plain, 1e-5)
+    assert_all_near(again, plain, 1e-4)
 
 
 def encode(encoder: nn.Module, asked: dict[str, Tensor]) -> Tensor:

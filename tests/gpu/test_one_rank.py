@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from ctlite.recipe import to_toml
 from ctlite.trainer import train
 from tests.ctlite.test_trainer import metric
+from tests.gpu.nearness import apart
 
 PROGRAM = Path(__file__).with_name("lone_rank.py")
-LAUNCH = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=1")
+LAUNCH = ("-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1")
 
 
 def run(*arguments: str) -> str:
@@ -60,10 +60,7 @@ def test_ddp_and_fsdp_over_nccl_train_as_a_process_does(
             own = tmp_path / f"{name}-{how}"
             for key in ("loss/total", "gradient_norm"):
                 assert metric(own, key) == pytest.approx(metric(alone, key), rel=1e-3), (own, key)
-            found, expected = (
-                load_file(folder / "model" / "model.safetensors") for folder in (own, alone)
-            )
-            torch.testing.assert_close(found, expected, rtol=0, atol=4e-3)
+            assert apart(own, alone) < 1e-3, own
 
 
 def test_one_rank_alone_needs_no_group(gpu: torch.device, toy_recipe, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from ctlite.models.ct_clip import CtClip
 from ctlite.recipe import Recipe
 from ctlite.trainer import choose_device, train
 from tests.ctlite.test_trainer import losses, metric
+from tests.gpu.nearness import apart
 
 DROPOUT = ["model.text.dropout=0.1", "schedule.steps=6", "schedule.checkpoint_steps=1"]
 
@@ -48,8 +49,7 @@ def test_a_run_is_the_cpus(
 
     for key in ("loss/total", "gradient_norm"):
         assert metric(own, key) == pytest.approx(metric(theirs, key), rel=1e-3)
-    # Four steps of Adam move a weight by 0.01; a tiny gradient's rounding is felt in full.
-    torch.testing.assert_close(weights(own), weights(theirs), rtol=0, atol=4e-3)
+    assert apart(own, theirs) < 1e-3
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -147,7 +147,8 @@ def test_recomputation_changes_no_step(
 
     for key in ("loss/total", "gradient_norm"):
         own, theirs = (metric(tmp_path / name, key) for name in ("true", "false"))
-        assert own == pytest.approx(theirs, rel=1e-3)
+        # Where a sum is rounded to bfloat16, its last bit may be another.
+        assert own == pytest.approx(theirs, rel=1e-3 if precision == "float32" else 1e-2)
 
 
 def test_a_run_may_go_on_on_the_cpu(gpu: torch.device, toy_recipe, teacher: Path, tmp_path) -> None:
