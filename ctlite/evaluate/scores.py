@@ -84,17 +84,13 @@ class Scores(Attributes):
     seed: int
     levels: dict[Level, LevelScores]
 
-    def write(self, path: Path) -> None:
-        """Write as JSON.
-
-        Args:
-            path: of `metrics.json`.
-        """
-        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    def encode(self) -> bytes:
+        """Give the content of `metrics.json`."""
+        return (self.model_dump_json(indent=2) + "\n").encode("utf-8")
 
     @classmethod
     def read(cls, path: Path) -> "Scores":
-        """Read what `write` has written.
+        """Read what `encode` has given.
 
         Args:
             path: of `metrics.json`.

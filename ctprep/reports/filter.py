@@ -18,11 +18,12 @@ from ctprep.reports.reading.rules import judge
 from ctprep.reports.reading.sections import number_sentences
 from ctprep.reports.rewriting.rewrite import Rewrite
 from ctprep.reports.studies import find_studies
-from ctprep.store.columns import check_output
 from ctprep.store.errors import TableError
+from ctprep.store.outputs import check_outputs
 from ctprep.store.tables import (
     RawReport,
     ReportRow,
+    check_report_table_name,
     read_raw_reports,
     write_reports,
 )
@@ -34,6 +35,8 @@ ANSWERED_BY_RULES = "answered-by-rules"
 REWRITTEN = "rewritten"
 REWRITE_REFUSED = "rewrite-refused"
 IDENTIFIERS_REMOVED = "identifiers-removed"
+ANSWERS, REWRITES = ".answers.jsonl", ".rewrites.jsonl"
+"""Behind the name of the table: what a language model has said so far."""
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +92,9 @@ def filter_reports(
         One item a report, in the order of the table; then one a listed scan without a report.
 
     Raises:
-        TableError: a table is wrong, the backend is unknown, or no report was left to write.
+        TableError: a table is wrong, the backend is unknown, no report was left to write, or the
+            output is not to be written (`check_paths`).
+        PlaceError: likewise.
     """
     rules = read_rules(language)
     chosen = backend
@@ -98,12 +103,12 @@ def filter_reports(
     check_mode(chosen, mode)
     if not normal_sentence.strip():
         raise TableError("the normal sentence is empty", mend=f"use {NORMAL_SENTENCE!r}")
-    check_output(out_path, in_path, scan_table)
+    check_paths(in_path, out_path, scan_table=scan_table)
     reports = read_raw_reports(in_path) if raw is None else raw
     studies = {} if scan_table is None else find_studies((), scan_table=scan_table)
     listed = None if scan_table is None else {*studies, *studies.values()}
-    cache = AnswerCache(out_path.with_name(out_path.name + ".answers.jsonl"))
-    rewrites = RewriteCache(out_path.with_name(out_path.name + ".rewrites.jsonl"))
+    cache = AnswerCache(_beside(out_path, ANSWERS))
+    rewrites = RewriteCache(_beside(out_path, REWRITES))
     rows: list[ReportRow] = []
     begin = time.monotonic()
     step = chosen.chunk if isinstance(chosen, ChatBackend) else BATCH
@@ -135,6 +140,22 @@ def filter_reports(
             where=in_path.name,
         )
     write_reports(out_path, rows)
+
+
+def check_paths(in_path: Path, out_path: Path, *, scan_table: Path | None = None) -> None:
+    """Refuse an output of `filter_reports` that could not be written, before a model is loaded.
+
+    Raises:
+        TableError: it is an input, or is not called `.parquet`.
+        PlaceError: it, or the answers beside it, cannot be written.
+    """
+    outs = (out_path, *(_beside(out_path, end) for end in (ANSWERS, REWRITES)))
+    check_outputs(*outs, inputs=(in_path, scan_table))
+    check_report_table_name(out_path)
+
+
+def _beside(out_path: Path, end: str) -> Path:
+    return out_path.with_name(out_path.name + end)
 
 
 def check_mode(backend: Backend, mode: Mode) -> None:

@@ -126,20 +126,6 @@ def study_key(study_id: str) -> str:
         return study_id
 
 
-def check_output(out: Path, *inputs: Path | None) -> None:
-    """Refuse to write a table over one that it is made of.
-
-    Raises:
-        TableError: the output is one of the inputs, by another name or through a link, too.
-    """
-    if any(given is not None and given.resolve() == out.resolve() for given in inputs):
-        raise TableError(
-            "the output would replace its own input",
-            mend="give the output another name",
-            where=out.name,
-        )
-
-
 def patient_key(patient_id: str) -> str:
     """Spell a patient without what programs change: case, leading zeros, the point of a float."""
     key = patient_id.casefold()
