@@ -90,7 +90,7 @@ def _read(path: Path) -> Iterable[JudgedReport]:
 def _row_faults(number: int, row: Mapping[str, str]) -> list[str]:
     wanted = {**_PATTERNS, **(_SENTENCE if row["sentence"] else _REPORT)}
     return [
-        f"line {number}: {name} {row[name][:20]!r}"
+        f"line {number}: {name} is not as a page writes it"
         for name, pattern in wanted.items()
         if not re.fullmatch(pattern, row[name])
     ]

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from pydantic import Field, ValidationError, field_validator
 
 from ctprep.store.attributes import Attributes
+from ctprep.store.cells import tell_cell
 from ctprep.store.columns import (
     SCAN_ID_PATTERN,
     check_columns,
@@ -24,6 +25,7 @@ from ctprep.store.columns import (
     study_key,
     text_column,
     to_scan_ids,
+    why_no_id,
 )
 from ctprep.store.disk import write_atomically
 from ctprep.store.errors import TableError, located
@@ -155,9 +157,21 @@ def read_scans(path: Path) -> list[ScanRow]:
 def _row_faults(number: int, error: ValidationError) -> list[str]:
     # Line numbers as an editor shows them, where no cell holds a line break: the header is 1.
     return [
-        f"line {number + 2}: {fault['loc'][0]} {fault['input']!r}: {fault['msg']}"
+        f"line {number + 2}: {_cell_fault(str(fault['loc'][0]), str(fault['input']), fault['msg'])}"
         for fault in error.errors()
     ]
+
+
+def _cell_fault(column: str, cell: str, message: str) -> str:
+    if column == "scan_id" and cell:
+        return f"scan_id: {why_no_id(cell)}"
+    # A cell that slipped into a wrong column may be a name.
+    shown = f" holds {tell_cell(cell, _OTHER_SPLITS)}" if column == "split" and cell else ""
+    return f"{column}{shown}: {message.removeprefix('Value error, ')}"
+
+
+_OTHER_SPLITS = ("val", "valid", "validation", "dev", "training", "testing", "eval")
+"""What others call the sides."""
 
 
 def _check_scans(rows: Sequence[ScanRow]) -> None:
