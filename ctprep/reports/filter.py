@@ -15,7 +15,7 @@ from ctprep.reports.backends.prompt import Mode
 from ctprep.reports.identifiers.scrub import Scrubbed, scrub
 from ctprep.reports.reading.language import Rules, read_rules
 from ctprep.reports.reading.rules import judge
-from ctprep.reports.reading.sections import number_sentences
+from ctprep.reports.reading.sections import IMPRESSION_MARK, number_sentences
 from ctprep.reports.rewriting.rewrite import Rewrite
 from ctprep.reports.studies import find_studies
 from ctprep.store.errors import TableError
@@ -245,13 +245,18 @@ def filter_batch(
 
 
 def join_text(report: RawReport) -> str:
-    """Give the whole text of a report: findings, a line break, impression.
+    """Give the whole text of a report: findings, a line with `IMPRESSION_MARK`, impression.
 
     Source:
         CT-CLIP joins the two without a separator, which glues a sentence of each together.
     """
-    parts = (report.report_text, report.findings, report.impression)
-    return "\n".join(part for part in parts if part)
+    # A page break of the source is no such mark.
+    text, findings, impression = (
+        part.replace(IMPRESSION_MARK, " ")
+        for part in (report.report_text, report.findings, report.impression)
+    )
+    marked = f"{IMPRESSION_MARK}\n{impression}" if impression else ""
+    return "\n".join(part for part in (text, findings, marked) if part)
 
 
 def read_sentences(text: str, rules: Rules | None = None) -> list[tuple[str, bool]]:

@@ -222,7 +222,7 @@ def test_faults_are_told_before_the_work(tmp_path: Path) -> None:
     reports = _table(tmp_path, REPORTS)
     broken = _table(tmp_path, "scan_id,patient_id,split\na,p,nowhere\n", "scans.csv")
 
-    with pytest.raises(TableError, match="nowhere"):
+    with pytest.raises(TableError, match="line 2: split"):
         list(label_reports(reports, tmp_path / "l.csv", labeller=Idle(), scan_table=broken))
 
 
