@@ -13,6 +13,7 @@ from ctprep.reports.backends.build import build_backend
 from ctprep.reports.backends.cache import AnswerCache, RewriteCache
 from ctprep.reports.backends.prompt import Mode
 from ctprep.reports.identifiers.scrub import Scrubbed, scrub
+from ctprep.reports.reading.coverage import Coverage
 from ctprep.reports.reading.language import Rules, read_rules
 from ctprep.reports.reading.rules import judge
 from ctprep.reports.reading.sections import IMPRESSION_MARK, number_sentences
@@ -110,6 +111,7 @@ def filter_reports(
     cache = AnswerCache(_beside(out_path, ANSWERS))
     rewrites = RewriteCache(_beside(out_path, REWRITES))
     rows: list[ReportRow] = []
+    coverage = Coverage(rules)
     begin = time.monotonic()
     step = chosen.chunk if isinstance(chosen, ChatBackend) else BATCH
     for start in range(0, len(reports), step):
@@ -125,11 +127,13 @@ def filter_reports(
                 rules=rules,
                 rewrites=rewrites if mode == "generative" else None,
                 keep_identifiers=keep_identifiers,
+                coverage=coverage,
             )
         }
         rows += (done.row for done in made.values())
         _log_progress(start + len(batch), len(reports), time.monotonic() - begin)
         yield from (_to_item(report, made.get(report.scan_id), listed) for report in batch)
+    coverage.warn()
     told = {report.scan_id for report in reports}
     for scan_id in sorted(scan for scan, study in studies.items() if not {scan, study} & told):
         yield _refused(scan_id, "the scan has no report", "add one, or take it off the scan table")
@@ -189,6 +193,7 @@ def filter_batch(
     rules: Rules | None = None,
     rewrites: RewriteCache | None = None,
     keep_identifiers: bool = False,
+    coverage: Coverage | None = None,
 ) -> list[Filtered]:
     """Filter some reports; those without findings and impression give no row.
 
@@ -200,6 +205,7 @@ def filter_batch(
         rules: word lists of the reports' language; English where left out.
         rewrites: reports already written again, in generative mode.
         keep_identifiers: leave in the texts what `scrub` takes out.
+        coverage: counts how many of the sentences the word lists know.
 
     Returns:
         Each row, with how many sentences its report has and what was taken out of it.
@@ -211,6 +217,9 @@ def filter_batch(
     ]
     sentences = [read_sentences(text.text, rules) for text in texts]
     questions = [[text for text, is_read in report if is_read] for report in sentences]
+    if coverage is not None:
+        for question in questions:
+            coverage.add(question)
     written: list[Rewrite | None] = [None] * len(questions)
     if rewrites is not None and isinstance(backend, ChatBackend):
         written = ask_rewrites(questions, backend, rewrites)
