@@ -125,12 +125,15 @@ def check_no_numbers(column: str, cells: Sequence[str]) -> None:
         TableError: ids are `1.23457E+12`, whose digits are lost, or all are such as `12345.0`.
     """
     rounded = [cell for cell in cells if _ROUNDED.fullmatch(cell)]
-    is_float = bool(cells) and all(map(_FLOAT.fullmatch, cells))
+    given = [cell for cell in cells if cell]
+    is_float = bool(given) and all(map(_FLOAT.fullmatch, given))
     if rounded or is_float:
-        shown = (rounded or cells)[0]
+        # By its row, and not by itself: it may be a patient's.
+        row = cells.index((rounded or given)[0]) + 2
+        form = "1.2E+12" if rounded else "12.0"
         raise TableError(
-            f"{column} holds numbers in place of names, such as {shown!r}: digits and leading "
-            "zeros may be lost",
+            f"{column} holds numbers in place of names, in row {row} one like {form}: digits and "
+            "leading zeros may be lost",
             mend="export it again as text (Excel: format the column as text; pandas: dtype=str)",
         )
 

@@ -72,6 +72,11 @@ TABLES: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "scan_id,patient_id\n{0},p\n",
         "row 2: scan_id of 12",
     ),
+    "numbers": (
+        lambda path: owners_by_table(path, ["a"]),
+        "scan_id,patient_id\na,10077345.0\n",
+        "patient_id holds numbers in place of names, in row 2",
+    ),
     "metadata": (
         lambda path: read_metadata(path, load_manifest("ct_rate")),
         "VolumeName,RescaleSlope,RescaleIntercept,XYSpacing,ZSpacing\na.nii.gz,{0},,,\n",
@@ -91,5 +96,5 @@ def test_tables_in_wrong_columns(tmp_path: Path, name: str) -> None:
         read(tmp_path / "t.csv")
 
     assert told in caught.value.what
-    for part in ("ller", "Hans", "hans"):
+    for part in ("ller", "Hans", "hans", "10077345"):
         assert part not in str(caught.value)
