@@ -188,7 +188,9 @@ def _show_scores(found: "Audited") -> None:
 
 
 def _tell_share(share: "Share") -> str:
-    if share.value is None or share.low is None or share.high is None:
+    if share.value is None:
         return "none"
-    low, high = 100 * share.low, 100 * share.high
-    return f"{100 * share.value:.1f} %\n{low:.1f} to {high:.1f}\n{share.hits:,} of {share.total:,}"
+    interval = "too few reports"
+    if share.low is not None and share.high is not None:
+        interval = f"{100 * share.low:.1f} to {100 * share.high:.1f}"
+    return f"{100 * share.value:.1f} %\n{interval}\n{share.hits:,} of {share.total:,}"

@@ -344,10 +344,11 @@ def embed(
     """
     start_logging(verbose)
     with mendable():
-        from cli.predict import open_scans, save_latents
+        from cli.predict import check_latents, open_scans, save_latents
         from ctlite.predictor import Predictor
         from ctlite.trainer import choose_device
 
+        check_latents(out)
         predictor = Predictor(model, device=choose_device(device))
         with open_scans(source, predictor.preprocessing, tolerant=tolerant) as scans:
             save_latents(predictor, scans, out, batch_size=batch_size)
@@ -377,6 +378,7 @@ def export_onnx(
         from ctlite.predictor import Predictor
         from ctprep.store.labels import CT_LITE_LABELS
 
+        export.check_out(out)
         loaded = Predictor(model).model
         difference = export.export_onnx(loaded, out, batch_size=batch_size)
         export.write_description(loaded, out, label or CT_LITE_LABELS)

@@ -124,9 +124,12 @@ def describe(
     """
     from ctprep.exchange.about import read_about
     from ctprep.exchange.croissant import describe_corpus, write_description
+    from ctprep.store.outputs import check_outputs
 
     start_logging(verbose)
     with mendable():
+        # Before the store is hashed, which may take hours.
+        check_outputs(out, inputs=(about, scans, labels, reports))
         told_of = read_about(about)
         described = describe_corpus(
             store, out, told_of, scans=scans, labels=labels, reports=reports

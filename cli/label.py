@@ -13,7 +13,7 @@ from cli.options import Json, Verbose, start_logging
 
 def label_reports(
     reports: Annotated[Path, typer.Argument(help="CSV or Parquet, a report a row.")],
-    table: Annotated[Path, typer.Argument(help="Label table to write, a CSV.")],
+    table: Annotated[Path, typer.Argument(help="Label table to write, .csv or .parquet.")],
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -81,7 +81,8 @@ def label_reports(
         int | None, typer.Option(min=1, help="radbert: reports at once. [default: 32]")
     ] = None,
     probabilities: Annotated[
-        Path | None, typer.Option(help="radbert: CSV of probabilities to write as well.")
+        Path | None,
+        typer.Option(help="radbert: table of probabilities to write as well, likewise."),
     ] = None,
     as_json: Json = False,
     verbose: Verbose = 0,
@@ -96,6 +97,7 @@ def label_reports(
 
     start_logging(verbose)
     with mendable():
+        label.check_paths(reports, table, scan_table=scans, probabilities=probabilities)
         options = LabelOptions(
             uncertain=uncertain,
             words=words,

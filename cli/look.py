@@ -164,13 +164,12 @@ def stats(
     """
     from cli.look_tables import show_stats
     from ctprep.look.corpus_stats import measure_corpus
-    from ctprep.look.plotting import check_plotting
-    from ctprep.look.stats_files import write_stats
+    from ctprep.look.stats_files import check_out, write_stats
 
     start_logging(verbose)
     with mendable():
         if out is not None:
-            check_plotting()
+            check_out(out, labels, scans)
         measured = measure_corpus(store, labels=labels, scans=scans, sample=sample)
         files = [] if out is None else write_stats(measured, out)
         show_stats(measured, files, as_json=as_json)

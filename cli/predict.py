@@ -20,6 +20,7 @@ from ctprep.prepare import prepared
 from ctprep.store.disk import write_atomically
 from ctprep.store.errors import SourceError
 from ctprep.store.layout import METADATA
+from ctprep.store.outputs import check_outputs, check_suffix
 from ctprep.store.place import SCHEMES
 from ctprep.store.store import VolumeStore
 
@@ -123,6 +124,17 @@ def _table(name: str, findings: list[Finding]) -> Table:
 
 def _margin(finding: Finding) -> float:
     return finding.score - (finding.threshold or 0.0)
+
+
+def check_latents(out: Path) -> None:
+    """Refuse a file of latents that could not be written, before the model is loaded.
+
+    Raises:
+        TableError: it is not called `.npz`.
+        PlaceError: it cannot be written.
+    """
+    check_suffix(out, (".npz",), "latents are")
+    check_outputs(out)
 
 
 def save_latents(predictor: Predictor, scans: Scans, out: Path, *, batch_size: int) -> None:

@@ -86,6 +86,7 @@ def filter_reports(
 
     start_logging(verbose)
     with mendable():
+        report_filter.check_paths(reports, table, scan_table=scans)
         raw = read_raw_reports(reports)
         options = ModelOptions(model, batch_size, base_url, key_variable, concurrency, timeout)
         results = report_filter.filter_reports(

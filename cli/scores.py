@@ -40,6 +40,13 @@ def show_scores(scores: Scores, *, as_json: bool) -> None:
         ]
         if left_out:
             typer.echo(f"left out of the mean: {', '.join(left_out)}")
+        few = [
+            f"{name} ({row.no_interval})"
+            for name, row in means.labels.items()
+            if row.no_interval and not row.left_out
+        ]
+        if few:
+            typer.echo(f"too few patients for an interval: {', '.join(few)}")
         typer.echo(
             f"{means.units} of {means.patients} patients; 95 % intervals by patient, "
             f"{scores.resamples} resamples; thresholds: {scores.thresholds}"

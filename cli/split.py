@@ -18,7 +18,7 @@ SIZE = "below 1 a share of the patients, else their number"
 
 def split(
     store: Annotated[str, typer.Argument(help="Store to split: a folder or s3://bucket/path.")],
-    out: Annotated[Path, typer.Argument(help="Scan table to write, a CSV.")],
+    out: Annotated[Path, typer.Argument(help="Scan table to write, .csv or .parquet.")],
     test: Annotated[float | None, typer.Option(help=f"Test side: {SIZE}. [default: 0.2]")] = None,
     tune: Annotated[float | None, typer.Option(help=f"Tuning side: {SIZE}. [default: 0.1]")] = None,
     train: Annotated[
@@ -78,11 +78,12 @@ def split(
         raise typer.BadParameter("--test-ids gives the test side: leave out --test")
     if dataset is not None and patients is not None:
         raise typer.BadParameter("--dataset and --patients both tell the patients: leave out one")
-    from ctprep.split.corpus import paper_sizes, split_corpus, write_split
+    from ctprep.split.corpus import check_path, paper_sizes, split_corpus, write_split
     from ctprep.split.draw import Sizes
     from ctprep.store.tables import read_labels
 
     with mendable():
+        check_path(out, labels, reports, patients)
         if paper is not None:
             sizes = paper_sizes(paper, tune or 0)
         elif keep is not None:

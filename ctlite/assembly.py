@@ -182,11 +182,16 @@ def _check_files(recipe: Recipe) -> None:
         if where is not None and not find_place(where).exists()
     ]
     if missing:
-        raise RecipeError(
-            "what the recipe names is not there: " + "; ".join(missing),
-            mend="correct their paths, which start from the current folder, in the file or by "
-            "--set key=path",
+        mend = (
+            "correct their paths, which start from the current folder, in the file or by "
+            "--set key=path"
         )
+        if missing[-1].startswith("init.from"):
+            mend += (
+                "; the model to begin from is made by `ctlite convert-teacher` of published "
+                "weights (docs/teachers.md), or by training the stage before"
+            )
+        raise RecipeError("what the recipe names is not there: " + "; ".join(missing), mend=mend)
 
 
 def _open(data: DataRecipe, where: str | None, kind: Kind) -> VolumeStore | None:

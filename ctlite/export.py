@@ -21,6 +21,7 @@ from ctprep.store.attributes import StoreAttributes
 from ctprep.store.disk import writing
 from ctprep.store.errors import CheckpointError, RecipeError
 from ctprep.store.manifest import Prompts
+from ctprep.store.outputs import check_outputs, check_suffix
 
 OPSET = 20
 TOLERANCE = 1e-3
@@ -61,6 +62,21 @@ class ImageTower(nn.Module):
         video = video.clamp(self._low, self._high)
         video = (video - self._low) / ((self._high - self._low) / 2) - 1
         return self._model.encode_image(video[:, None])
+
+
+def check_out(out: Path) -> None:
+    """Refuse a file that could not be written, before the model is loaded.
+
+    Raises:
+        TableError: it is not called `.onnx`.
+        PlaceError: it, or what goes beside it, cannot be written.
+    """
+    check_suffix(out, (".onnx",), "the image tower is")
+    check_outputs(out, *(_beside(out, end) for end in (".data", ".json")))
+
+
+def _beside(out: Path, end: str) -> Path:
+    return out.with_name(out.name + end)
 
 
 def export_onnx(model: CtClip, out: Path, *, batch_size: int = 1) -> float:
@@ -175,4 +191,4 @@ def write_description(
     }
     with writing(out.name):
         text = json.dumps(description, indent=2) + "\n"
-        out.with_name(f"{out.name}.json").write_text(text, encoding="utf-8")
+        _beside(out, ".json").write_text(text, encoding="utf-8")

@@ -33,6 +33,8 @@ class TextRecipe(Section):
 class ModelRecipe(Section):
     """Architecture of a new model; image size and frames follow from the store's grid."""
 
+    grid: str | None = None
+    """Name of the grid that the patches are meant for; where left out, any that they divide."""
     dim: int = Field(default=512, gt=0)
     """Features of an image token."""
     heads: int = Field(default=8, gt=0)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ctprep.sources.acquisition import KEPT_NUMBERS, KEPT_TEXT, allowed, allowed_number
+from ctprep.store.cells import tell_cell
 from ctprep.store.columns import (
     check_faults,
     check_unique,
@@ -226,7 +227,7 @@ class _Cells:
             return None, None
         inside = re.fullmatch(r"[\[(]([^,]+),([^,]+)[\])]", text)
         if inside is None:
-            raise TableError(f"{column} {text[:SHOWN]!r} is not of the form [mm, mm]", mend="")
+            raise TableError(f"{column} holds {tell_cell(text)}, and not [mm, mm]", mend="")
         return _spacing(inside[1], column), _spacing(inside[2], column)
 
     def facts(self) -> tuple[tuple[str, str | float], ...]:
@@ -249,7 +250,7 @@ class _Cells:
 def _spacing(text: str, column: str) -> float:
     spacing_mm = _finite(text, column)
     if not 0 < spacing_mm <= MAX_SPACING_MM:
-        raise TableError(f"{column} {text[:SHOWN]!r} is no spacing in mm", mend="")
+        raise TableError(f"{column} holds {tell_cell(text.strip())}: no spacing in mm", mend="")
     return spacing_mm
 
 
@@ -259,5 +260,5 @@ def _finite(text: str, column: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise TableError(f"{column} {text.strip()[:SHOWN]!r} is no number", mend="")
+        raise TableError(f"{column} holds {tell_cell(text.strip())}: no number", mend="")
     return number

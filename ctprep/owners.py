@@ -99,7 +99,7 @@ def owners_by_table(path: Path, scan_ids: Collection[str]) -> dict[str, Owner]:
         )
         check_columns(table.column_names, required=(column,), extra_allowed=True)
         patients = text_column(table, column)
-        check_no_numbers(column, [patient for patient in patients if patient])
+        check_no_numbers(column, patients)
         studies = [""] * table.num_rows
         if "study_id" in table.column_names:
             studies = text_column(table, "study_id")

@@ -1,6 +1,7 @@
 """A trained run to its scores: embed the scans, choose thresholds, measure, write."""
 
 import csv
+import io
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,13 +17,16 @@ from ctlite.evaluate.thresholds import FILE_NAME, Thresholds
 from ctlite.evaluate.zero_shot import PAPER_PROMPTS, prompt_directions, zero_shot_scores
 from ctlite.models.ct_clip import CtClip, find_model
 from ctprep.store.attributes import Kind
+from ctprep.store.disk import write_together
 from ctprep.store.errors import CheckpointError, RecipeError, TableError, located
 from ctprep.store.evaluated import choose_evaluated
 from ctprep.store.manifest import Prompts, load_manifest
+from ctprep.store.outputs import check_outputs
 from ctprep.store.place import Where
 from ctprep.store.store import VolumeStore
 from ctprep.store.tables import LabelTable, ScanRow, find_rows, read_labels, read_scans
 
+METRICS, SCORES = "metrics.json", "scores.csv"
 OnScan = Callable[[str], None]
 
 
@@ -79,6 +83,8 @@ def evaluate_run(
         CtError: a table, the store or the model does not fit the others, or scores are not
             finite.
     """
+    target = run / "eval" if out is None else out
+    check_outputs(target / SCORES, target / METRICS, inputs=(labels, scans))
     folder = find_model(run)
     model = CtClip.from_pretrained(folder).to(device).eval()
     splits = ("tune", "test") if thresholds == "tune" else ("test",)
@@ -124,10 +130,11 @@ def evaluate_run(
             for level, samples in levels.items()
         },
     )
-    target = run / "eval" if out is None else out
-    target.mkdir(parents=out is not None, exist_ok=True)
-    _write_csv(target / "scores.csv", rows, table.names, scores)
-    found.write(target / "metrics.json")
+    written = {
+        target / SCORES: _encode_csv(rows, table.names, scores),
+        target / METRICS: found.encode(),
+    }
+    write_together(written)
     if thresholds == "tune" and out is None:
         _keep(chosen, table.names, folder, prompts, kind)
     return found
@@ -262,14 +269,14 @@ def _bytes_per_volume(store: VolumeStore, scan_ids: Sequence[str]) -> float:
     return sum(store.shard_bytes(scan_ids)) / len(scan_ids)
 
 
-def _write_csv(
-    path: Path,
+def _encode_csv(
     rows: Sequence[ScanRow],
     names: Sequence[str],
     scores: Float64[np.ndarray, "scan label"],
-) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["scan_id", "patient_id", "study_id", "split", *names])
-        for row, values in zip(rows, scores.tolist(), strict=True):
-            writer.writerow([row.scan_id, row.patient_id, row.study_id or "", row.split, *values])
+) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["scan_id", "patient_id", "study_id", "split", *names])
+    for row, values in zip(rows, scores.tolist(), strict=True):
+        writer.writerow([row.scan_id, row.patient_id, row.study_id or "", row.split, *values])
+    return text.getvalue().encode("utf-8")

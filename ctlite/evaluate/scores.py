@@ -16,7 +16,7 @@ Level = Literal["reconstruction", "scan"]
 
 
 class Interval(Attributes):
-    """A metric with its 95 % interval; None where it has no value."""
+    """A metric with its 95 % interval; None where it has no value, or too few patients to tell."""
 
     value: float | None
     low: float | None = None
@@ -50,6 +50,8 @@ class LabelScores(Attributes):
     missing: int
     left_out: str | None = None
     """Why the label is not in the macro means, if it is not."""
+    no_interval: str | None = None
+    """Why its metrics have no intervals, if they have none."""
 
 
 class LevelScores(Attributes):
@@ -84,17 +86,13 @@ class Scores(Attributes):
     seed: int
     levels: dict[Level, LevelScores]
 
-    def write(self, path: Path) -> None:
-        """Write as JSON.
-
-        Args:
-            path: of `metrics.json`.
-        """
-        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    def encode(self) -> bytes:
+        """Give the content of `metrics.json`."""
+        return (self.model_dump_json(indent=2) + "\n").encode("utf-8")
 
     @classmethod
     def read(cls, path: Path) -> "Scores":
-        """Read what `write` has written.
+        """Read what `encode` has given.
 
         Args:
             path: of `metrics.json`.

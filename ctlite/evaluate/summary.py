@@ -12,6 +12,9 @@ from ctlite.evaluate.scores import Interval, LabelScores, LevelScores
 from ctprep.store.errors import TableError
 
 METRICS = ("auroc", "weighted_f1", "accuracy")
+FEWEST_PATIENTS = 5
+"""With a label, and without it, that its intervals need: drawing one patient again and again tells
+nothing of others, and the interval of a single one would be the value itself."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,9 @@ def summarize(
     """Compute all metrics of the test scans, with intervals.
 
     A label that has one class only, or no threshold, is left out of the means and says so. In a
-    resample that happens to hold one class of a label, its AUROC is left out of that mean.
+    resample that happens to hold one class of a label, its AUROC is left out of that mean. A label
+    that fewer than `FEWEST_PATIENTS` have present, or absent, has no intervals, and where no label
+    has any, neither have the means.
 
     Args:
         sample: the test scans.
@@ -118,19 +123,25 @@ def summarize(
         for metric in METRICS:
             if left_out is None:
                 values[metric].append(own[metric])
+        few = _too_few(truth, sample.patients)
         labels[name] = LabelScores(
-            **{metric: _interval(own[metric]) for metric in METRICS},
+            **{metric: _interval(own[metric], is_given=few is None) for metric in METRICS},
             threshold=None if np.isnan(thresholds[column]) else float(thresholds[column]),
             positives=int((truth == 1).sum()),
             negatives=int((truth == 0).sum()),
             missing=int(np.isnan(truth).sum()),
             left_out=left_out,
+            no_interval=few,
         )
+    is_told = any(row.left_out is None and row.no_interval is None for row in labels.values())
     return LevelScores(
         units=len(sample.scan_ids),
         patients=len(set(sample.patients)),
         labels=labels,
-        **{metric: _interval(_mean(values[metric], len(weights))) for metric in METRICS},
+        **{
+            metric: _interval(_mean(values[metric], len(weights)), is_given=is_told)
+            for metric in METRICS
+        },
     )
 
 
@@ -140,6 +151,14 @@ def _reason(truth: np.ndarray, threshold: float) -> str | None:
             return f"no test scan has it {name}"
     if np.isnan(threshold):
         return "the tuning scans hold one class only"
+    return None
+
+
+def _too_few(truth: np.ndarray, patients: Sequence[str]) -> str | None:
+    for name, value in (("present", 1), ("absent", 0)):
+        count = len(set(np.asarray(patients)[truth == value].tolist()))
+        if count < FEWEST_PATIENTS:
+            return f"{count} of at least {FEWEST_PATIENTS} patients have it {name}"
     return None
 
 
@@ -155,6 +174,8 @@ def _mean(columns: list[np.ndarray], rows: int) -> np.ndarray:
     return mean
 
 
-def _interval(values: np.ndarray) -> Interval:
+def _interval(values: np.ndarray, *, is_given: bool) -> Interval:
     """The first value is that of the sample itself, the others are resamples."""
-    return Interval.of(float(values[0]), percentile_interval(values[1:]))
+    nan = float("nan")
+    ends = percentile_interval(values[1:]) if is_given else (nan, nan)
+    return Interval.of(float(values[0]), ends)

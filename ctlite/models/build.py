@@ -82,8 +82,17 @@ def build_config(recipe: ModelRecipe, store: StoreAttributes) -> ModelConfig:
         The configuration, with a dense projection.
 
     Raises:
-        RecipeError: the patches do not divide the grid.
+        RecipeError: the patches do not divide the grid, or are meant for another one.
     """
+    if recipe.grid not in (None, store.grid.name):
+        raise RecipeError(
+            f"the recipe's model is meant for the grid {recipe.grid!r}, and the store's is "
+            f"{store.grid.name!r}",
+            mend="take a recipe for that grid (docs/training.md), or pass "
+            f"--set model.grid={store.grid.name} with a model.patch_size and a "
+            "model.temporal_patch_size that suit it",
+            where="model.grid of the recipe",
+        )
     frames, height, width = video_shape(
         store.grid.shape,
         stored_orientation=store.orientation,

@@ -13,6 +13,7 @@ from ctprep.reports.filter import NOTHING_ABNORMAL
 from ctprep.reports.reading.language import read_rules
 from ctprep.store.disk import write_atomically
 from ctprep.store.errors import TableError
+from ctprep.store.outputs import check_outputs
 
 SAMPLE = 100
 
@@ -70,12 +71,14 @@ def write_audit(
     Raises:
         TableError: the tables do not fit each other or the word lists, no report is left, or the
             page would not be called `.html`.
+        PlaceError: the page cannot be written, which is told before the tables are read.
     """
     if page.suffix.lower() not in (".html", ".htm"):
         # Who forgets the page would have it written over the last table.
         raise TableError(
             f"the page {page.name!r} is not called .html", mend="name the page last: audit.html"
         )
+    check_outputs(page, inputs=tables)
     rules = read_rules(language)
     sides = read_sides(tables)
     if only == "disagreeing" and len(sides) == 1:

@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
+from ctprep.audit.only import Only
 from ctprep.store.columns import (
     SCAN_ID_PATTERN,
     check_columns,
@@ -18,13 +20,17 @@ COLUMNS = ("page", "only", "scan_id", "text", "sentence", "verdict", "judge", "s
 """Of a judge's file, as `verdicts.js` writes them."""
 _PATTERNS = {
     "page": r"[0-9a-f]{16}",
-    "only": r"[a-z-]{1,32}",
+    "only": "|".join(get_args(Only)),
     "scan_id": SCAN_ID_PATTERN,
     "text": r"[0-9a-f]{16}",
     "judge": r"[A-Za-z0-9_.]{1,16}",
 }
 _REPORT = {"verdict": r"right|corrected", "seconds": r"\d{1,7}(\.\d+)?"}
 _SENTENCE = {"sentence": r"\d{1,6}", "verdict": r"keep|drop|unsure", "seconds": ""}
+_MEANT = {
+    "only": f", one of {', '.join(get_args(Only))}",
+    "verdict": ", one of right and corrected of a report, keep, drop and unsure of a sentence",
+}
 _MEND = "give a file as the page saved it"
 
 
@@ -90,7 +96,7 @@ def _read(path: Path) -> Iterable[JudgedReport]:
 def _row_faults(number: int, row: Mapping[str, str]) -> list[str]:
     wanted = {**_PATTERNS, **(_SENTENCE if row["sentence"] else _REPORT)}
     return [
-        f"line {number}: {name} {row[name][:20]!r}"
+        f"line {number}: {name} is not as a page writes it{_MEANT.get(name, '')}"
         for name, pattern in wanted.items()
         if not re.fullmatch(pattern, row[name])
     ]

@@ -8,9 +8,17 @@ Z_95 = 1.959964
 """Standard deviations on either side that hold 95 % of a normal distribution."""
 
 
+FEWEST_REPORTS = 10
+"""That tell how far reports differ; of fewer no interval is given, as it would be too narrow."""
+
+
 @dataclass(frozen=True)
 class Share:
-    """A share with its 95 % interval; no numbers where there is nothing to count."""
+    """A share with its 95 % interval.
+
+    There are no numbers where there is nothing to count, and no interval where fewer than
+    `FEWEST_REPORTS` reports have something to count.
+    """
 
     hits: int
     total: int
@@ -34,6 +42,8 @@ def estimate_share(reports: Sequence[tuple[int, int]]) -> Share:
     hits, total = (sum(column) for column in zip(*reports, strict=True)) if reports else (0, 0)
     if not total:
         return Share(0, 0, None, None, None)
+    if sum(size > 0 for _, size in reports) < FEWEST_REPORTS:
+        return Share(hits, total, hits / total, None, None)
     low, high = wilson_interval(hits / total, total / _design_effect(reports, hits, total))
     return Share(hits, total, hits / total, low, high)
 
@@ -41,7 +51,7 @@ def estimate_share(reports: Sequence[tuple[int, int]]) -> Share:
 def _design_effect(reports: Sequence[tuple[int, int]], hits: int, total: int) -> float:
     clusters = [report for report in reports if report[1]]
     share = hits / total
-    if len(clusters) < 2 or share in (0, 1):
+    if share in (0, 1):
         return 1.0
     spread = sum((part - share * size) ** 2 for part, size in clusters)
     variance = len(clusters) / (len(clusters) - 1) * spread / total**2

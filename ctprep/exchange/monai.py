@@ -14,6 +14,7 @@ from ctprep.exchange.datalist import (
 from ctprep.jobs import Item
 from ctprep.look.export import export_store
 from ctprep.store.disk import write_atomically
+from ctprep.store.outputs import check_outputs
 from ctprep.store.place import Where
 
 
@@ -49,6 +50,8 @@ def export_monai(
         StoreError: there is no such store, or `out` cannot take files.
         PlaceError: the disk of `out` is full, read-only or fails, or the bucket cannot be reached.
     """
+    if not dry_run:
+        check_outputs(out / DATALIST)
     check_values(plan, out)
     if not overwrite:
         check_continues(out / DATALIST, plan)

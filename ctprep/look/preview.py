@@ -24,6 +24,7 @@ from ctprep.look.plotting import check_plotting
 from ctprep.store.attributes import LUNG, CompressionQuality, VolumeAttributes, Window
 from ctprep.store.disk import write_atomically
 from ctprep.store.errors import CtError, PlaceError, RecipeError, StoreMismatchError, located
+from ctprep.store.outputs import check_folder
 from ctprep.store.place import Where
 from ctprep.store.store import VolumeStore
 
@@ -76,6 +77,7 @@ def preview_store(
         PlaceError: the disk of `out` is full, read-only or fails, or the bucket cannot be reached.
     """
     check_plotting()
+    check_folder(out)
     opened = VolumeStore.open(store)
     check_orientation(opened.attributes)
     beside = None if jpeg is None else _open_beside(opened, jpeg)

@@ -18,7 +18,8 @@ from ctprep.look.corpus_stats import (
     ValueHistogram,
 )
 from ctprep.look.plotting import check_plotting, encode_figure, encode_png, new_figure
-from ctprep.store.disk import write_atomically
+from ctprep.store.disk import write_together
+from ctprep.store.outputs import check_outputs
 
 HISTOGRAM_BINS = 128
 PAPER_DPI = 300
@@ -27,6 +28,24 @@ MOST_PIXELS = 12_000
 COLORS = {ALL: "0.35", "train": "#0072B2", "tune": "#E69F00", "test": "#009E73", UNLISTED: "0.65"}
 """Of the splits, told apart by the color-blind and in gray."""
 SHOWN_HU = (-1100, 1100)
+
+
+FILES = (
+    *("corpus.csv", "splits.csv", "histogram.csv", "histogram.png"),
+    *("class_distribution.csv", "class_distribution.png", "class_distribution.pdf"),
+)
+
+
+def check_out(out: Path, *inputs: Path | None) -> None:
+    """Refuse a folder that cannot take the files, before the store is read.
+
+    Raises:
+        TableError: a file would replace one of the inputs.
+        PlaceError: the folder does not take one.
+        CtError: matplotlib is absent.
+    """
+    check_plotting()
+    check_outputs(*(out / name for name in FILES), inputs=inputs)
 
 
 def write_stats(stats: CorpusStats, out: Path) -> list[Path]:
@@ -54,9 +73,9 @@ def write_stats(stats: CorpusStats, out: Path) -> list[Path]:
         files["class_distribution.csv"] = _csv(heads, map(astuple, stats.labels))
         files["class_distribution.png"] = draw_classes(stats.labels, stats.splits)
         files["class_distribution.pdf"] = draw_classes(stats.labels, stats.splits, format="pdf")
-    for name, content in files.items():
-        write_atomically(out / name, content)
-    return [out / name for name in files]
+    placed = {out / name: content for name, content in files.items()}
+    write_together(placed)
+    return list(placed)
 
 
 def draw_classes(

@@ -13,16 +13,18 @@ from ctprep.reports.backends.build import build_backend
 from ctprep.reports.backends.cache import AnswerCache, RewriteCache
 from ctprep.reports.backends.prompt import Mode
 from ctprep.reports.identifiers.scrub import Scrubbed, scrub
+from ctprep.reports.reading.coverage import Coverage
 from ctprep.reports.reading.language import Rules, read_rules
 from ctprep.reports.reading.rules import judge
-from ctprep.reports.reading.sections import number_sentences
+from ctprep.reports.reading.sections import IMPRESSION_MARK, number_sentences
 from ctprep.reports.rewriting.rewrite import Rewrite
 from ctprep.reports.studies import find_studies
-from ctprep.store.columns import check_output
 from ctprep.store.errors import TableError
+from ctprep.store.outputs import check_outputs
 from ctprep.store.tables import (
     RawReport,
     ReportRow,
+    check_report_table_name,
     read_raw_reports,
     write_reports,
 )
@@ -34,6 +36,8 @@ ANSWERED_BY_RULES = "answered-by-rules"
 REWRITTEN = "rewritten"
 REWRITE_REFUSED = "rewrite-refused"
 IDENTIFIERS_REMOVED = "identifiers-removed"
+ANSWERS, REWRITES = ".answers.jsonl", ".rewrites.jsonl"
+"""Behind the name of the table: what a language model has said so far."""
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +93,9 @@ def filter_reports(
         One item a report, in the order of the table; then one a listed scan without a report.
 
     Raises:
-        TableError: a table is wrong, the backend is unknown, or no report was left to write.
+        TableError: a table is wrong, the backend is unknown, no report was left to write, or the
+            output is not to be written (`check_paths`).
+        PlaceError: likewise.
     """
     rules = read_rules(language)
     chosen = backend
@@ -98,13 +104,14 @@ def filter_reports(
     check_mode(chosen, mode)
     if not normal_sentence.strip():
         raise TableError("the normal sentence is empty", mend=f"use {NORMAL_SENTENCE!r}")
-    check_output(out_path, in_path, scan_table)
+    check_paths(in_path, out_path, scan_table=scan_table)
     reports = read_raw_reports(in_path) if raw is None else raw
     studies = {} if scan_table is None else find_studies((), scan_table=scan_table)
     listed = None if scan_table is None else {*studies, *studies.values()}
-    cache = AnswerCache(out_path.with_name(out_path.name + ".answers.jsonl"))
-    rewrites = RewriteCache(out_path.with_name(out_path.name + ".rewrites.jsonl"))
+    cache = AnswerCache(_beside(out_path, ANSWERS))
+    rewrites = RewriteCache(_beside(out_path, REWRITES))
     rows: list[ReportRow] = []
+    coverage = Coverage(rules)
     begin = time.monotonic()
     step = chosen.chunk if isinstance(chosen, ChatBackend) else BATCH
     for start in range(0, len(reports), step):
@@ -120,11 +127,13 @@ def filter_reports(
                 rules=rules,
                 rewrites=rewrites if mode == "generative" else None,
                 keep_identifiers=keep_identifiers,
+                coverage=coverage,
             )
         }
         rows += (done.row for done in made.values())
         _log_progress(start + len(batch), len(reports), time.monotonic() - begin)
         yield from (_to_item(report, made.get(report.scan_id), listed) for report in batch)
+    coverage.warn()
     told = {report.scan_id for report in reports}
     for scan_id in sorted(scan for scan, study in studies.items() if not {scan, study} & told):
         yield _refused(scan_id, "the scan has no report", "add one, or take it off the scan table")
@@ -135,6 +144,22 @@ def filter_reports(
             where=in_path.name,
         )
     write_reports(out_path, rows)
+
+
+def check_paths(in_path: Path, out_path: Path, *, scan_table: Path | None = None) -> None:
+    """Refuse an output of `filter_reports` that could not be written, before a model is loaded.
+
+    Raises:
+        TableError: it is an input, or is not called `.parquet`.
+        PlaceError: it, or the answers beside it, cannot be written.
+    """
+    outs = (out_path, *(_beside(out_path, end) for end in (ANSWERS, REWRITES)))
+    check_outputs(*outs, inputs=(in_path, scan_table))
+    check_report_table_name(out_path)
+
+
+def _beside(out_path: Path, end: str) -> Path:
+    return out_path.with_name(out_path.name + end)
 
 
 def check_mode(backend: Backend, mode: Mode) -> None:
@@ -168,6 +193,7 @@ def filter_batch(
     rules: Rules | None = None,
     rewrites: RewriteCache | None = None,
     keep_identifiers: bool = False,
+    coverage: Coverage | None = None,
 ) -> list[Filtered]:
     """Filter some reports; those without findings and impression give no row.
 
@@ -179,6 +205,7 @@ def filter_batch(
         rules: word lists of the reports' language; English where left out.
         rewrites: reports already written again, in generative mode.
         keep_identifiers: leave in the texts what `scrub` takes out.
+        coverage: counts how many of the sentences the word lists know.
 
     Returns:
         Each row, with how many sentences its report has and what was taken out of it.
@@ -190,6 +217,9 @@ def filter_batch(
     ]
     sentences = [read_sentences(text.text, rules) for text in texts]
     questions = [[text for text, is_read in report if is_read] for report in sentences]
+    if coverage is not None:
+        for question in questions:
+            coverage.add(question)
     written: list[Rewrite | None] = [None] * len(questions)
     if rewrites is not None and isinstance(backend, ChatBackend):
         written = ask_rewrites(questions, backend, rewrites)
@@ -224,13 +254,18 @@ def filter_batch(
 
 
 def join_text(report: RawReport) -> str:
-    """Give the whole text of a report: findings, a line break, impression.
+    """Give the whole text of a report: findings, a line with `IMPRESSION_MARK`, impression.
 
     Source:
         CT-CLIP joins the two without a separator, which glues a sentence of each together.
     """
-    parts = (report.report_text, report.findings, report.impression)
-    return "\n".join(part for part in parts if part)
+    # A page break of the source is no such mark.
+    text, findings, impression = (
+        part.replace(IMPRESSION_MARK, " ")
+        for part in (report.report_text, report.findings, report.impression)
+    )
+    marked = f"{IMPRESSION_MARK}\n{impression}" if impression else ""
+    return "\n".join(part for part in (text, findings, marked) if part)
 
 
 def read_sentences(text: str, rules: Rules | None = None) -> list[tuple[str, bool]]:

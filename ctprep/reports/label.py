@@ -9,18 +9,20 @@ import numpy as np
 
 from ctprep.reports.filter import join_text
 from ctprep.reports.labels.labeller import Judgement, Labeller
-from ctprep.reports.labels.probabilities import write_probabilities
+from ctprep.reports.labels.probabilities import encode_probabilities
 from ctprep.reports.labels.rules_labeller import RulesLabeller
 from ctprep.reports.studies import check_studies_told, find_studies
-from ctprep.store.columns import check_output
+from ctprep.store.disk import write_together
 from ctprep.store.errors import TableError
 from ctprep.store.labels import CT_RATE_LABELS
 from ctprep.store.manifest import load_manifest
+from ctprep.store.outputs import check_outputs
+from ctprep.store.table_bytes import check_table_name
 from ctprep.store.tables import (
     LabelTable,
     RawReport,
+    encode_labels,
     read_raw_reports,
-    write_labels,
 )
 
 Level = Literal["reconstruction", "scan"]
@@ -65,11 +67,11 @@ def label_reports(
 ) -> Iterator[LabelItem]:
     """Label a table of reports, for the labels of CT-RATE or of a data set.
 
-    The output is written when the last item has been taken, whole or not at all.
+    The output is written when the last item has been taken: all of it, or nothing.
 
     Args:
         in_path: raw reports, CSV or Parquet, as `read_raw_reports` takes them.
-        out_path: CSV to write, as `read_labels` takes it.
+        out_path: CSV or Parquet to write, as `read_labels` takes it.
         labeller: who tells the labels; the English rules where left out.
         dataset: take the columns, and their names, of this data set (`data_manifests/`); the 18
             of CT-RATE where left out.
@@ -77,7 +79,7 @@ def label_reports(
             of its study.
         level: `scan` writes a row a study instead, by its study id in the form of a scan id. The
             scan table tells the studies, else the names of the data set.
-        probabilities: CSV to write beside it, for a labeller that gives them.
+        probabilities: CSV or Parquet to write beside it, for a labeller that gives them.
         watch: passes on what the labeller yields, to show how far it is of so many reports.
 
     Yields:
@@ -85,21 +87,15 @@ def label_reports(
         the labeller's work.
 
     Raises:
-        TableError: a table is wrong, the data set is unknown, a scan table is needed, or no
-            report was left to write.
+        TableError: a table is wrong, the data set is unknown, a scan table is needed, no report
+            was left to write, or an output is not to be written (`check_paths`).
+        PlaceError: likewise.
     """
     labeller = labeller or RulesLabeller()
     columns = _columns(dataset, labeller)
     if level == "scan":
         check_studies_told(scan_table, dataset)
-    if probabilities is not None and probabilities.resolve() == out_path.resolve():
-        raise TableError(
-            "labels and probabilities would be written to one file",
-            mend="give --probabilities another name",
-            where=out_path.name,
-        )
-    for output in filter(None, (out_path, probabilities)):
-        check_output(output, in_path, scan_table)
+    check_paths(in_path, out_path, scan_table=scan_table, probabilities=probabilities)
     reports = read_raw_reports(in_path)
     # Before the work, which may take hours: a fault in it is told at once.
     studies = None
@@ -125,10 +121,30 @@ def label_reports(
         )
     ids = tuple(row.scan_id for row in written)
     values = np.array([row.values for row in written], np.float64)
-    write_labels(out_path, LabelTable(ids, names, values))
+    files = {out_path: encode_labels(out_path, LabelTable(ids, names, values))}
     if probabilities is not None:
         told = [(row.scan_id, row.is_cut, row.probabilities) for row in written]
-        write_probabilities(probabilities, names, told)
+        files[probabilities] = encode_probabilities(probabilities, names, told)
+    write_together(files)
+
+
+def check_paths(
+    in_path: Path,
+    out_path: Path,
+    *,
+    scan_table: Path | None = None,
+    probabilities: Path | None = None,
+) -> None:
+    """Refuse outputs of `label_reports` that could not be written, before a model is loaded.
+
+    Raises:
+        TableError: an output is an input or the other one, or its suffix is not that of a table.
+        PlaceError: one cannot be written.
+    """
+    outs = [out for out in (out_path, probabilities) if out is not None]
+    check_outputs(*outs, inputs=(in_path, scan_table))
+    for out in outs:
+        check_table_name(out)
 
 
 def _columns(dataset: str | None, labeller: Labeller) -> dict[str, str]:

@@ -21,8 +21,10 @@ from ctprep.split.groups import group_scans
 from ctprep.store.columns import patient_key
 from ctprep.store.errors import TableError, located
 from ctprep.store.manifest import load_manifest
+from ctprep.store.outputs import check_outputs
 from ctprep.store.place import Where
 from ctprep.store.store import VolumeStore
+from ctprep.store.table_bytes import check_table_name
 from ctprep.store.tables import (
     LabelTable,
     ScanRow,
@@ -173,11 +175,27 @@ def paper_sizes(dataset: str, tune: int | float = 0) -> Sizes:
     return Sizes(train=train, tune=tune, test=test)
 
 
+def check_path(path: Path, *inputs: Path | None) -> None:
+    """Refuse a scan table that could not be written, before the split is drawn.
+
+    Args:
+        path: of the table.
+        inputs: what the split is made of. One to keep is none of them: what is there is not
+            replaced.
+
+    Raises:
+        TableError: it is an input, or is called neither `.csv` nor `.parquet`.
+        PlaceError: it cannot be written.
+    """
+    check_outputs(path, inputs=inputs)
+    check_table_name(path)
+
+
 def write_split(path: Path, split: CorpusSplit) -> bool:
     """Write the scan table, unless it is there.
 
     Args:
-        path: CSV to write.
+        path: CSV or Parquet to write.
         split: its rows.
 
     Returns:
@@ -187,11 +205,21 @@ def write_split(path: Path, split: CorpusSplit) -> bool:
         TableError: another table is there: models may have been trained on its split.
     """
     if path.exists():
-        if read_scans(path) == list(split.rows):
+        try:
+            is_same = read_scans(path) == list(split.rows)
+        except TableError as error:
+            raise TableError(
+                "another file is there already, and it is no scan table",
+                mend="give the split another name",
+                where=path.name,
+            ) from error
+        if is_same:
             return False
+        # It may be the user's own: nothing is said of removing it.
         raise TableError(
             "another split is there already, and models may have been trained on it",
-            mend="give another file, or remove it",
+            mend="give the new split another name; to go on from the one that is there, pass it "
+            "as --keep",
             where=path.name,
         )
     write_scans(path, split.rows)

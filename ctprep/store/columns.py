@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from ctprep.store.cells import tell_odd
 from ctprep.store.csv_bytes import (
     SAVE_AS_CSV,
     check_kind,
@@ -21,6 +22,8 @@ from ctprep.store.csv_bytes import (
 from ctprep.store.errors import TableError, located
 
 SCAN_ID_PATTERN = r"^[a-z0-9_-][a-z0-9._-]{0,127}$"
+ID_LENGTH = 128
+"""Characters of a scan id at most."""
 FAULTS_SHOWN = 8
 MOST_TABLE_BYTES = 4 << 30
 """Of a table in memory; the reports of a million scans take less."""
@@ -41,13 +44,30 @@ def to_scan_id(name: str) -> str:
     Raises:
         TableError: nothing usable is left.
     """
-    slug = re.sub(r"[^a-z0-9._-]+", "-", _VOLUME_SUFFIX.sub("", name.strip()).lower())
+    slug = _slug(name)
     if not re.fullmatch(SCAN_ID_PATTERN, slug):
         raise TableError(
-            f"{name!r} gives no scan id",
+            f"a name of {len(name)} characters gives no scan id: {why_no_id(slug)}",
             mend="name the scan with letters, digits, '.', '_' or '-', at most 128 of them",
         )
     return slug
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9._-]+", "-", _VOLUME_SUFFIX.sub("", name.strip()).lower())
+
+
+def why_no_id(name: str) -> str:
+    """Tell what is wrong with a name without showing it: in a hospital it may be a person's."""
+    if not name:
+        return "nothing is left of it"
+    if odd := tell_odd(name):
+        return f"it holds {odd}"
+    if name.startswith("."):
+        return "it begins with a dot"
+    if len(name) > ID_LENGTH:
+        return f"it is longer than {ID_LENGTH}"
+    return "it ends as a file does"
 
 
 def to_scan_ids(column: str, cells: Sequence[str]) -> tuple[str, ...]:
@@ -69,25 +89,26 @@ def to_scan_ids(column: str, cells: Sequence[str]) -> tuple[str, ...]:
     for number, cell in enumerate(cells):
         try:
             scan_ids.append(to_scan_id(cell))
-        except TableError:
-            told = f"{column} {cell[:40]!r} gives no scan id" if cell else f"{column} is empty"
+        except TableError as error:
+            told = f"{column} is empty" if not cell else f"{column}: {error.what}"
             faults.append(f"row {number + 2}: {told}")
             continue
         if column == "scan_id" and cell != scan_ids[-1]:
-            faults.append(f"row {number + 2}: scan_id {cell!r} is not [a-z0-9._-]")
+            told = f"scan_id of {len(cell)} characters is not [a-z0-9._-]: {why_no_id(cell)}"
+            faults.append(f"row {number + 2}: {told}")
     check_faults(
         faults,
         mend="write scan ids as the store has them"
         if column == "scan_id"
         else "name each scan with letters, digits, '.', '_' or '-', at most 128 of them",
     )
-    names: dict[str, set[str]] = {}
-    for scan_id, cell in zip(scan_ids, cells, strict=True):
-        names.setdefault(scan_id, set()).add(cell)
+    rows: dict[str, dict[str, int]] = {}
+    for number, (scan_id, cell) in enumerate(zip(scan_ids, cells, strict=True)):
+        rows.setdefault(scan_id, {}).setdefault(cell, number + 2)
     check_faults(
         [
-            f"{' and '.join(map(repr, sorted(same)))} both give the scan id {scan_id!r}"
-            for scan_id, same in names.items()
+            f"rows {' and '.join(map(str, same.values()))} spell one scan id in several ways"
+            for same in rows.values()
             if len(same) > 1
         ],
         mend="keep one row a scan; where they are two scans, rename one, as case and signs other "
@@ -104,12 +125,15 @@ def check_no_numbers(column: str, cells: Sequence[str]) -> None:
         TableError: ids are `1.23457E+12`, whose digits are lost, or all are such as `12345.0`.
     """
     rounded = [cell for cell in cells if _ROUNDED.fullmatch(cell)]
-    is_float = bool(cells) and all(map(_FLOAT.fullmatch, cells))
+    given = [cell for cell in cells if cell]
+    is_float = bool(given) and all(map(_FLOAT.fullmatch, given))
     if rounded or is_float:
-        shown = (rounded or cells)[0]
+        # By its row, and not by itself: it may be a patient's.
+        row = cells.index((rounded or given)[0]) + 2
+        form = "1.2E+12" if rounded else "12.0"
         raise TableError(
-            f"{column} holds numbers in place of names, such as {shown!r}: digits and leading "
-            "zeros may be lost",
+            f"{column} holds numbers in place of names, in row {row} one like {form}: digits and "
+            "leading zeros may be lost",
             mend="export it again as text (Excel: format the column as text; pandas: dtype=str)",
         )
 
@@ -124,20 +148,6 @@ def study_key(study_id: str) -> str:
         return to_scan_id(study_id)
     except TableError:
         return study_id
-
-
-def check_output(out: Path, *inputs: Path | None) -> None:
-    """Refuse to write a table over one that it is made of.
-
-    Raises:
-        TableError: the output is one of the inputs, by another name or through a link, too.
-    """
-    if any(given is not None and given.resolve() == out.resolve() for given in inputs):
-        raise TableError(
-            "the output would replace its own input",
-            mend="give the output another name",
-            where=out.name,
-        )
 
 
 def patient_key(patient_id: str) -> str:
@@ -294,7 +304,10 @@ def check_columns(
     known = [*required, *optional]
     unknown = [name for name in found if name not in known]
     faults = [f"column {name!r} is missing{_nearest(name, unknown, 'is it')}" for name in missing]
-    if not extra_allowed:
+    if not extra_allowed and unknown == list(found):
+        # Without a header the names are the cells of the first row.
+        faults.append("the first row names none of the columns, and is no header")
+    elif not extra_allowed:
         faults += [
             f"column {name!r} is unknown{_nearest(name, known, 'nearest expected name')}"
             for name in unknown

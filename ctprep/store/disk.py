@@ -2,8 +2,8 @@
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ctprep.store.errors import CtError, PlaceError
@@ -49,20 +49,45 @@ def writing(where: str) -> Iterator[None]:
         raise PlaceError(what, mend=mend, where=where) from error
 
 
+def partial_path(path: Path) -> Path:
+    """Give the name that a file has while it is written."""
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a whole file or nothing, also when killed; missing folders are made.
 
     Raises:
         PlaceError: the disk does not take it.
     """
-    with writing(path.name):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            with partial.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write several files, whole ones, and none where the disk does not take all.
+
+    Each appears under its name when all are on the disk, so that only a kill between two names
+    can leave some of them.
+
+    Args:
+        files: content by path; missing folders are made.
+
+    Raises:
+        PlaceError: the disk does not take one.
+    """
+    try:
+        for path, data in files.items():
+            with writing(path.name):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with partial_path(path).open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+        for path in files:
+            with writing(path.name):
+                partial_path(path).replace(path)
+    finally:
+        for path in files:
+            # The error that led here says more than that its traces cannot be removed.
+            with suppress(OSError):
+                partial_path(path).unlink()

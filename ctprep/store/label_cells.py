@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float
 
+from ctprep.store.cells import tell_cell
 from ctprep.store.columns import check_faults
 
 CELLS = {
@@ -16,8 +17,11 @@ CELLS = {
 """What cells say, in lower case; NaN is missing."""
 LOCATED = "*"
 """Between abnormality and place in RAD-ChestCT's label tables: `nodule*left_upper`."""
-SHOWN = 8
-"""Characters of a cell that an error shows; a longer one may be text about a person."""
+WORDS = (
+    *("yes", "no", "y", "n", "pos", "neg", "positive", "negative", "present", "absent"),
+    *("na", "n/a", "none", "null", "unknown", "uncertain"),
+)
+"""Cells that are no labels, and that an error shows; another may be text about a person."""
 _INDEX = re.compile(r"(Unnamed: [0-9]+)?")
 """How pandas reads the head of an index column."""
 
@@ -83,7 +87,6 @@ def _present_in_any(
 
 
 def _fault(name: str, cell: object, scan_id: str, count: int) -> str:
-    text = str(cell).strip()
-    shown = repr(text) if len(text) <= SHOWN else f"a text of {len(text)} characters"
+    shown = tell_cell(str(cell).strip(), WORDS)
     more = f", and {count - 1} more are no label" if count > 1 else ""
     return f"label {name!r}: scan {scan_id!r} has {shown}{more}"

@@ -1,6 +1,5 @@
 """The tables beside a store: scans, labels, reports as delivered, reports as filtered."""
 
-import csv
 import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from jaxtyping import Float
 from pydantic import Field, ValidationError, field_validator
 
 from ctprep.store.attributes import Attributes
+from ctprep.store.cells import tell_cell
 from ctprep.store.columns import (
     SCAN_ID_PATTERN,
     check_columns,
@@ -25,10 +25,13 @@ from ctprep.store.columns import (
     study_key,
     text_column,
     to_scan_ids,
+    why_no_id,
 )
 from ctprep.store.disk import write_atomically
 from ctprep.store.errors import TableError, located
 from ctprep.store.label_cells import read_label_cells
+from ctprep.store.outputs import check_suffix
+from ctprep.store.table_bytes import encode_table
 
 SPLITS = ("train", "tune", "test")
 ID_COLUMNS = ("scan_id", "VolumeName", "AccessionNo", "NoteAcc_DEID")
@@ -154,9 +157,21 @@ def read_scans(path: Path) -> list[ScanRow]:
 def _row_faults(number: int, error: ValidationError) -> list[str]:
     # Line numbers as an editor shows them, where no cell holds a line break: the header is 1.
     return [
-        f"line {number + 2}: {fault['loc'][0]} {fault['input']!r}: {fault['msg']}"
+        f"line {number + 2}: {_cell_fault(str(fault['loc'][0]), str(fault['input']), fault['msg'])}"
         for fault in error.errors()
     ]
+
+
+def _cell_fault(column: str, cell: str, message: str) -> str:
+    if column == "scan_id" and cell:
+        return f"scan_id: {why_no_id(cell)}"
+    # A cell that slipped into a wrong column may be a name.
+    shown = f" holds {tell_cell(cell, _OTHER_SPLITS)}" if column == "split" and cell else ""
+    return f"{column}{shown}: {message.removeprefix('Value error, ')}"
+
+
+_OTHER_SPLITS = ("val", "valid", "validation", "dev", "training", "testing", "eval")
+"""What others call the sides."""
 
 
 def _check_scans(rows: Sequence[ScanRow]) -> None:
@@ -184,19 +199,15 @@ def write_scans(path: Path, rows: Iterable[ScanRow]) -> None:
     """Write a scan table, whole or not at all.
 
     Raises:
-        TableError: a scan id or path is repeated, or a patient is in two splits.
+        TableError: a scan id or path is repeated, a patient is in two splits, or the file is called
+            neither `.csv` nor `.parquet`.
     """
     rows = list(rows)
     with located(path.name):
         _check_scans(rows)
-    _write_csv(
-        path,
-        ("scan_id", "patient_id", "split", "path", "study_id", "format"),
-        (
-            (r.scan_id, r.patient_id, r.split, r.path or "", r.study_id or "", r.format or "")
-            for r in rows
-        ),
-    )
+    names = ("scan_id", "patient_id", "split", "path", "study_id", "format")
+    columns = [pa.array([getattr(row, name) for row in rows], pa.string()) for name in names]
+    write_atomically(path, encode_table(path, pa.Table.from_arrays(columns, names)))
 
 
 def read_labels(path: Path) -> LabelTable:
@@ -220,16 +231,30 @@ def read_labels(path: Path) -> LabelTable:
 
 def write_labels(path: Path, labels: LabelTable) -> None:
     """Write a label table, whole or not at all."""
+    write_atomically(path, encode_labels(path, labels))
+
+
+def encode_labels(path: Path, labels: LabelTable) -> bytes:
+    """Give the content of a label table.
+
+    Args:
+        path: where it will be; its suffix, `.csv` or `.parquet`, says the format.
+        labels: of the table.
+
+    Raises:
+        TableError: a scan is repeated, or the suffix is another one.
+    """
     with located(path.name):
         check_unique(labels.scan_ids)
-    _write_csv(
-        path,
-        ("scan_id", *labels.names),
-        (
-            (scan_id, *("" if np.isnan(value) else str(int(value)) for value in row))
-            for scan_id, row in zip(labels.scan_ids, labels.values, strict=True)
-        ),
-    )
+    # A missing label is an empty cell.
+    cells = np.ma.masked_invalid(labels.values)
+    columns = [
+        pa.array(column.filled(0).astype(np.int8), mask=np.ma.getmaskarray(column))
+        for column in cells.T
+    ]
+    scan_ids = pa.array(labels.scan_ids, pa.string())
+    table = pa.Table.from_arrays([scan_ids, *columns], ["scan_id", *labels.names])
+    return encode_table(path, table)
 
 
 def read_raw_reports(path: Path) -> list[RawReport]:
@@ -319,12 +344,22 @@ def _same_type(found: pa.DataType, expected: pa.DataType) -> bool:
     return bool(found == expected or (expected == pa.string() and found == pa.large_string()))
 
 
+def check_report_table_name(path: Path) -> None:
+    """Refuse a name of a table of filtered reports that does not say how it is written.
+
+    Raises:
+        TableError: it does not end in `.parquet`: cells are lists, which CSV has not.
+    """
+    check_suffix(path, (".parquet",), "filtered reports are")
+
+
 def write_reports(path: Path, rows: Iterable[ReportRow]) -> None:
     """Write a table of filtered reports as Parquet, whole or not at all.
 
     Raises:
-        TableError: a scan is repeated.
+        TableError: a scan is repeated, or the file is not called `.parquet`.
     """
+    check_report_table_name(path)
     records = [row.model_dump() for row in rows]
     with located(path.name):
         check_unique([record["scan_id"] for record in records])
@@ -375,11 +410,3 @@ def scan_id_column(table: pa.Table, *, nameless: bool = False) -> tuple[str, tup
         )
         raise TableError("no column names the scan", mend=f"add one of {', '.join(ID_COLUMNS)}")
     return name, to_scan_ids(name, text_column(table, name))
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_atomically(path, buffer.getvalue().encode("utf-8"))

@@ -69,6 +69,7 @@ def test_scores(tables: tuple[Path, Path], tmp_path: Path) -> None:
     assert code == 0
     assert "3 of 3" in told
     assert "1 of 3" in told
+    assert told.count("too few reports") == 8
     assert "drawn from those that are disagreeing: these numbers are not of the whole" in told
     assert [score["recall"]["hits"] for score in found["scores"]] == [3, 1, 3, 1]
     assert found["raters"][0]["sentences"]["kappa"] == 1

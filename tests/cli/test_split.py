@@ -67,7 +67,32 @@ def test_another_split_is_never_written_over(store: Path, tmp_path: Path) -> Non
 
     assert code == 1
     assert "another split is there" in told
+    # It may be the user's own table of scans.
+    assert "remove" not in told
     assert out.read_bytes() == before
+
+
+def test_a_file_of_another_kind_is_told_as_such(store: Path, tmp_path: Path) -> None:
+    """Not as a scan table whose columns are to be renamed."""
+    out = tmp_path / "labels.csv"
+    out.write_text("scan_id,Emphysema\ntrain_5_a_1,1\n")
+
+    code, told = run(store, out)
+
+    assert code == 1
+    assert "another file is there already, and it is no scan table" in told
+    assert "remove" not in told
+
+
+def test_a_split_in_parquet(store: Path, tmp_path: Path) -> None:
+    """The same rows, and found again by a second run."""
+    csv, parquet = tmp_path / "scans.csv", tmp_path / "scans.parquet"
+
+    assert (run(store, csv)[0], run(store, parquet)[0]) == (0, 0)
+
+    assert parquet.read_bytes()[:4] == b"PAR1"
+    assert read_scans(parquet) == read_scans(csv)
+    assert "has this split already" in run(store, parquet)[1]
 
 
 def test_official_ids_are_the_test_side(store: Path, tmp_path: Path) -> None:

@@ -279,7 +279,9 @@ def test_a_bad_table_stops_the_run_before_a_store_is_made(run, tmp_path, tiny) -
     """With the line."""
     tiny.nifti(tmp_path / "source" / "valid_1_a_1.nii.gz", 1)
 
-    with pytest.raises(TableError, match="line 2: ZSpacing 'thin' is no number"):
+    with pytest.raises(
+        TableError, match="line 2: ZSpacing holds a text of 4 characters: no number"
+    ):
         run(metadata=write_table(tmp_path / "m.csv", "valid_1_a_1.nii.gz", ZSpacing="thin"))
     assert not (tmp_path / "hifi.zarr").exists()
 

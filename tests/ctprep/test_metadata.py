@@ -62,14 +62,14 @@ def test_empty_cells_are_unknown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cells", "told"),
     [
-        ('1,-1024,"[0.68 0.68]",1.5', "XYSpacing '[0.68 0.68]' is not of the form [mm, mm]"),
-        ('1,-1024,"[0.68, zero]",1.5', "XYSpacing 'zero' is no number"),
-        ('1,-1024,"[0.68, 0]",1.5', "XYSpacing ' 0' is no spacing in mm"),
-        ('1,-1024,"[0.68, 0.68]",-1', "ZSpacing '-1' is no spacing in mm"),
-        ('1,-1024,"[0.68, 0.68]",inf', "ZSpacing 'inf' is no number"),
+        ('1,-1024,"[0.68 0.68]",1.5', "XYSpacing holds a text of 11 characters, and not [mm, mm]"),
+        ('1,-1024,"[0.68, zero]",1.5', "XYSpacing holds a text of 4 characters: no number"),
+        ('1,-1024,"[0.68, 0]",1.5', "XYSpacing holds '0': no spacing in mm"),
+        ('1,-1024,"[0.68, 0.68]",-1', "ZSpacing holds '-1': no spacing in mm"),
+        ('1,-1024,"[0.68, 0.68]",inf', "ZSpacing holds 'inf': no number"),
         ('0,-1024,"[0.68, 0.68]",1.5', "RescaleSlope is 0"),
-        ('one,-1024,"[0.68, 0.68]",1.5', "RescaleSlope 'one' is no number"),
-        ('1,-10 24,"[0.68, 0.68]",1.5', "RescaleIntercept '-10 24' is no number"),
+        ('one,-1024,"[0.68, 0.68]",1.5', "RescaleSlope holds a text of 3 characters: no number"),
+        ('1,-10 24,"[0.68, 0.68]",1.5', "RescaleIntercept holds a text of 6 characters: no number"),
     ],
 )
 def test_a_bad_cell_is_told_with_its_line(tmp_path: Path, cells: str, told: str) -> None:

@@ -28,16 +28,17 @@ class ModelOptions:
         Raises:
             TableError: others were set, too.
         """
-        return given_options(self, *names, page="docs/report_backends.md")
+        return given_options(self, *names, of="report backend", page="docs/report_backends.md")
 
 
-def given_options(options: object, *names: str, page: str) -> dict[str, object]:
-    """Give those of a backend's options that were set.
+def given_options(options: object, *names: str, of: str, page: str) -> dict[str, object]:
+    """Give those of some options that were set.
 
     Args:
         options: a dataclass whose fields are None where they were not set.
-        names: of the fields that the backend takes.
-        page: what tells which backend takes what.
+        names: of the fields that the one that was chosen takes.
+        of: what was chosen, in a word: a report backend, a labeller.
+        page: what tells which of them takes what.
 
     Raises:
         TableError: others were set, too.
@@ -46,8 +47,8 @@ def given_options(options: object, *names: str, page: str) -> dict[str, object]:
     if stray := sorted(values.keys() - set(names)):
         told = ", ".join(f"--{name.removesuffix('_s').replace('_', '-')}" for name in stray)
         raise TableError(
-            f"this report backend does not take {told}",
-            mend=f"leave it out; {page} tells which backend takes what",
+            f"this {of} does not take {told}",
+            mend=f"leave it out; {page} tells which {of} takes what",
         )
     return values
 

@@ -51,11 +51,11 @@ def build_labeller(
     options = options or LabelOptions()
     page = "docs/reports.md"
     if name == "rules":
-        given = given_options(options, *_RULES, page=page)
+        given = given_options(options, *_RULES, of="labeller", page=page)
         return RulesLabeller(language=language, **given)  # type: ignore[arg-type]
     if name != "radbert":
         raise TableError(f"there is no labeller {name!r}", mend="use 'rules' or 'radbert'")
-    given = given_options(options, *_RADBERT, "probabilities", page=page)
+    given = given_options(options, *_RADBERT, "probabilities", of="labeller", page=page)
     given.pop("probabilities", None)
     if not options.model:
         raise TableError(

@@ -1,32 +1,35 @@
 """The table of probabilities that a classifier of reports gives, beside the label table."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from ctprep.store.disk import write_atomically
+import pyarrow as pa
+
+from ctprep.store.table_bytes import encode_table
 
 CUT = "report_cut"
 """Column that is 1 where the end of the report was not read."""
 
 
-def write_probabilities(
-    path: Path, names: Sequence[str], rows: Iterable[tuple[str, bool, Sequence[float]]]
-) -> None:
-    """Write a CSV of probabilities, whole or not at all.
+def encode_probabilities(
+    path: Path, names: Sequence[str], rows: Sequence[tuple[str, bool, Sequence[float]]]
+) -> bytes:
+    """Give the content of a table of probabilities.
 
     Args:
-        path: of the CSV.
+        path: where it will be; its suffix, `.csv` or `.parquet`, says the format.
         names: of the label columns.
         rows: scan id, whether its report was cut, and a probability a label.
 
     Raises:
-        PlaceError: the disk does not take it.
+        TableError: the suffix is another one.
     """
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(("scan_id", CUT, *names))
-    for scan_id, is_cut, values in rows:
-        writer.writerow((scan_id, int(is_cut), *(f"{value:.6f}" for value in values)))
-    write_atomically(path, buffer.getvalue().encode("utf-8"))
+    columns = [
+        pa.array([scan_id for scan_id, _, _ in rows], pa.string()),
+        pa.array([int(is_cut) for _, is_cut, _ in rows], pa.int8()),
+        *(
+            pa.array([values[place] for _, _, values in rows], pa.float64())
+            for place in range(len(names))
+        ),
+    ]
+    return encode_table(path, pa.Table.from_arrays(columns, ["scan_id", CUT, *names]))

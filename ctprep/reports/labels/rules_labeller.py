@@ -7,6 +7,7 @@ from typing import Literal
 from ctprep.reports.filter import read_sentences
 from ctprep.reports.labels.label_rules import label_sentences, read_label_rules
 from ctprep.reports.labels.labeller import Judgement
+from ctprep.reports.reading.coverage import Coverage
 from ctprep.reports.reading.mentions import Status
 
 Doubt = Literal["present", "absent", "missing"]
@@ -41,10 +42,13 @@ class RulesLabeller:
 
     def judge(self, texts: Sequence[str]) -> Iterator[tuple[int, Judgement | None]]:
         """Judge reports, in their order; see `Labeller.judge`."""
+        coverage = Coverage(self._rules.rules)
         for place, text in enumerate(texts):
             numbered = read_sentences(text, self._rules.rules)
             sentences = [sentence for sentence, is_read in numbered if is_read]
+            coverage.add(sentences)
             yield place, self._judge(sentences) if sentences else None
+        coverage.warn()
 
     def _judge(self, sentences: Sequence[str]) -> Judgement:
         told = label_sentences(sentences, self._rules)

@@ -1,5 +1,6 @@
 """Finding the sections of a report: findings, impression, technique, comparison, history."""
 
+import re
 from dataclasses import dataclass
 
 from ctprep.reports.reading.language import Rules, SectionName, read_rules
@@ -7,6 +8,11 @@ from ctprep.reports.reading.sentences import split_sentences
 
 READ_SECTIONS: tuple[SectionName, ...] = ("findings", "impression")
 """Sections that speak of what the scan shows."""
+
+
+IMPRESSION_MARK = "\f"
+"""Line before an impression that came in a column of its own. A heading would be a word that the
+report does not have, and another one in each language; a form feed is a blank to all readers."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,8 @@ def find_sections(text: str, rules: Rules | None = None) -> list[Section]:
         rules: word lists of its language; English where left out.
 
     Returns:
-        Sections in order; text before the first heading counts as findings. Technique, comparison
+        Sections in order; text before the first heading counts as findings, and text behind
+        `IMPRESSION_MARK` as impression until a heading says otherwise. Technique, comparison
         and history reach to the next heading only where one of findings follows; otherwise
         nobody says where they end, and all after their first sentence counts as findings.
     """
@@ -35,10 +42,11 @@ def find_sections(text: str, rules: Rules | None = None) -> list[Section]:
     sections: list[Section] = []
     name: SectionName = "findings"
     start = 0
-    for heading in rules.heading.finditer(text):
-        sections.append(Section(name, start, heading.start()))
-        name = rules.headings[(heading["line"] or heading["capital"]).lower()]
-        start = heading.end()
+    for begin, end, section_name in _find_headings(text, rules):
+        # A heading may have taken the mark before it along.
+        if begin >= start:
+            sections.append(Section(name, start, begin))
+            name, start = section_name, end
     sections.append(Section(name, start, len(text)))
     last_findings = max(
         number
@@ -51,6 +59,17 @@ def find_sections(text: str, rules: Rules | None = None) -> list[Section]:
         for part in ([section] if number < last_findings else _cut(text, section, rules))
     ]
     return [section for section in certain if text[section.start : section.stop].strip()]
+
+
+def _find_headings(text: str, rules: Rules) -> list[tuple[int, int, SectionName]]:
+    """Give begin, end and section of each heading and mark, in order."""
+    found: list[tuple[int, int, SectionName]] = [
+        (match.start(), match.end(), "impression") for match in re.finditer(IMPRESSION_MARK, text)
+    ]
+    for heading in rules.heading.finditer(text):
+        name = rules.headings[(heading["line"] or heading["capital"]).lower()]
+        found.append((heading.start(), heading.end(), name))
+    return sorted(found)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,33 @@ def test_what_has_one_class_is_left_out_and_named() -> None:
     assert found.labels["constant"].left_out == "no test scan has it absent"
     assert found.labels["constant"].auroc.value is None
     assert found.labels["partly"].missing == 1
-    assert found.labels["clear"].auroc.low == 1
+    told = found.labels["clear"]
+    assert (told.auroc.value, told.auroc.low, told.accuracy.low) == (1, None, None)
+    assert told.no_interval == "1 of at least 5 patients have it present"
+    assert (found.auroc.low, found.accuracy.low) == (None, None)
+
+
+@pytest.mark.parametrize(("ill", "well", "why"), [(4, 9, "present"), (9, 4, "absent"), (5, 5, "")])
+def test_few_patients_have_no_interval(ill: int, well: int, why: str) -> None:
+    """Scans of one patient are one: of a single ill patient, AUROC would be 1.000 for certain."""
+    patients = tuple(str(number) for number in range(ill + well) for _ in range(2))
+    labels = np.array([float(int(patient) < ill) for patient in patients])
+    scores = labels + np.linspace(0, 1.5, len(patients))
+    sample = Sample(
+        scan_ids=tuple(map(str, range(len(patients)))),
+        patients=patients,
+        scores=np.stack([scores, scores], axis=1),
+        labels=np.stack([labels, np.arange(len(patients)) % 2], axis=1),
+    )
+
+    found = summarize(sample, ["few", "many"], np.array([1.0, 1.0]), resamples=50, seed=0)
+
+    assert (found.labels["few"].auroc.low is None) == bool(why)
+    assert found.labels["few"].no_interval == (
+        f"4 of at least 5 patients have it {why}" if why else None
+    )
+    assert found.labels["many"].no_interval is None
+    assert found.auroc.low is not None
 
 
 def test_a_label_without_a_threshold_is_left_out_of_every_mean() -> None:

@@ -16,7 +16,10 @@ from ctprep.audit.agreement import (
     normalize,
 )
 from ctprep.audit.sides import read_side_by_side, read_sides
+from ctprep.reports.filter import filter_reports
 from ctprep.reports.reading.language import read_rules
+from ctprep.reports.reading.sections import IMPRESSION_MARK
+from ctprep.store.tables import ReportRow, read_reports, write_reports
 from tests.ctprep.audit.tables import FIRST, SECOND, write_table
 
 
@@ -41,6 +44,22 @@ def test_by_hand(tmp_path: Path) -> None:
     assert found.sections == {"findings": Fourfold(1, 2, 1, 3), "impression": Fourfold(1, 0, 0, 0)}
     assert (found.first, found.second, found.reports, found.identical_reports) == ("A", "B", 3, 0)
     assert found.flags == {"nothing-abnormal": (0, 1), "rewritten": (3, 0)}
+
+
+def test_an_impression_in_a_column_of_its_own_is_one(tmp_path: Path) -> None:
+    """Tables have no heading for it; a table of an earlier version had no mark of it either."""
+    raw = tmp_path / "raw.csv"
+    raw.write_text("scan_id,findings,impression\na,A cyst. No effusion.,A nodule.\n")
+    paths = [tmp_path / "1.parquet", tmp_path / "2.parquet"]
+    for path in paths:
+        list(filter_reports(raw, path))
+    table = read_reports(paths[1]).to_pylist()
+    text = table[0]["text_full"].replace(IMPRESSION_MARK + "\n", "")
+    write_reports(paths[1], [ReportRow.model_validate({**table[0], "text_full": text})])
+
+    (found,) = _measure(*paths)
+
+    assert found.sections == {"findings": Fourfold(1, 0, 0, 1), "impression": Fourfold(1, 0, 0, 0)}
 
 
 def test_phrases_meet_across_numbers(tmp_path: Path) -> None:

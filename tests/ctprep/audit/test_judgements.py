@@ -46,12 +46,13 @@ def test_a_judge_who_changed_his_mind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (",keep,AB,", ",maybe,AB,", "line 3: verdict 'maybe'"),
-        (",0,keep", ",x,keep", "line 3: sentence 'x'"),
-        (",AB,6.0", ",AB,long", "line 2: seconds 'long'"),
-        ("corrected", "keep", "line 2: verdict 'keep'"),
-        (f"{PAGE},all,c", f"{PAGE},all,../c", r"line 2: scan_id '\.\./c'"),
-        ("AB", "A B;", "judge 'A B;'"),
+        (",keep,AB,", ",maybe,AB,", "line 3: verdict is not as"),
+        (",0,keep", ",x,keep", "line 3: sentence is not as"),
+        (",AB,6.0", ",AB,long", "line 2: seconds is not as"),
+        ("corrected", "keep", "line 2: verdict is not as a page writes it, one of right and"),
+        (",all,", ",disagreeing ones,", "line 2: only is not as a page writes it, one of all, dis"),
+        (f"{PAGE},all,c", f"{PAGE},all,../c", "line 2: scan_id is not as"),
+        ("AB", "A B;", "judge is not as"),
         ("page,", "side,", "column 'page' is missing"),
     ],
 )

@@ -31,6 +31,16 @@ def test_reports_that_are_wrong_as_a_whole_widen_the_interval() -> None:
     assert whole.total == 100
 
 
+def test_too_few_reports_have_no_interval() -> None:
+    """Many sentences of one report tell nothing of the next; one without sentences is none."""
+    for reports in ([(40, 50)], [(1, 1)] * 9, [(4, 5)] * 9 + [(0, 0)] * 20):
+        found = estimate_share(reports)
+
+        assert found.value is not None
+        assert (found.low, found.high) == (None, None)
+    assert estimate_share([(1, 1)] * 10).low is not None
+
+
 def test_nothing_to_count() -> None:
     """Has no share."""
     assert estimate_share([]).value is None
@@ -39,14 +49,15 @@ def test_nothing_to_count() -> None:
 
 @given(
     st.lists(
-        st.integers(0, 9).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), min_size=1
+        st.integers(0, 9).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), min_size=10
     )
 )
 def test_the_interval_holds_the_share(reports: list[tuple[int, int]]) -> None:
     """Within 0 and 1, and never narrower than of as many single sentences."""
     found = estimate_share(reports)
 
-    if found.value is not None:
+    if sum(size > 0 for _, size in reports) >= 10:
+        assert found.value is not None
         assert found.low is not None
         assert found.high is not None
         low, high = wilson_interval(found.value, float(found.total))

@@ -81,7 +81,7 @@ def test_worked_example(tmp_path: Path) -> None:
     assert rows.keys() == {"sick", "well"}
     assert rows["sick"] == {
         "scan_id": "sick",
-        "text_full": "The heart is normal. No effusion. A 4.5 mm nodule is seen.\nLung nodule",
+        "text_full": "The heart is normal. No effusion. A 4.5 mm nodule is seen.\n\f\nLung nodule",
         "text_positive": "A 4.5 mm nodule is seen. Lung nodule.",
         "text_negative": "No effusion.",
         "kept_sentences": [2, 3],

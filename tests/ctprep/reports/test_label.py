@@ -12,7 +12,8 @@ from ctprep.reports.filter import filter_reports
 from ctprep.reports.label import LabelItem, label_reports
 from ctprep.reports.labels.labeller import Judgement
 from ctprep.reports.labels.rules_labeller import Doubt, RulesLabeller
-from ctprep.store.errors import TableError
+from ctprep.store.columns import read_text_table, text_column
+from ctprep.store.errors import PlaceError, TableError
 from ctprep.store.labels import CT_RATE_LABELS
 from ctprep.store.manifest import load_manifest
 from ctprep.store.tables import LabelTable, read_labels
@@ -222,8 +223,69 @@ def test_faults_are_told_before_the_work(tmp_path: Path) -> None:
     reports = _table(tmp_path, REPORTS)
     broken = _table(tmp_path, "scan_id,patient_id,split\na,p,nowhere\n", "scans.csv")
 
-    with pytest.raises(TableError, match="nowhere"):
+    with pytest.raises(TableError, match="line 2: split"):
         list(label_reports(reports, tmp_path / "l.csv", labeller=Idle(), scan_table=broken))
+
+
+class Numbered(RulesLabeller):
+    """Says the same of all reports, with a probability of their place in the table."""
+
+    def __init__(self, in_the_way: Path | None = None) -> None:
+        super().__init__()
+        self._in_the_way = in_the_way
+
+    def judge(self, texts: Sequence[str]) -> Iterator[tuple[int, Judgement | None]]:
+        """Give them, and write a file meanwhile."""
+        if self._in_the_way is not None:
+            self._in_the_way.write_text("mine")
+        for place in range(len(texts)):
+            values = dict.fromkeys(CT_RATE_LABELS, 1.0)
+            yield place, Judgement(values, dict.fromkeys(CT_RATE_LABELS, place / 100))
+
+
+def test_of_two_reports_of_a_study_the_scans_own_is_told(tmp_path: Path) -> None:
+    """Equal labels, other probabilities: always the scan's, in each of 30 studies.
+
+    Names in the order of a set would be those of the study half of the time, and others in the
+    next run.
+    """
+    studies = [f"s{number}" for number in range(30)]
+    lines = [f"{name},Text." for study in studies for name in (study, f"{study}_a")]
+    rows = [f"{study}_a,p{study},train,{study}" for study in studies]
+    reports = _table(tmp_path, "\n".join(["scan_id,report_text", *lines]))
+    scans = _table(tmp_path, "\n".join(["scan_id,patient_id,split,study_id", *rows]), "s.csv")
+    told = tmp_path / "p.csv"
+
+    items = label_reports(
+        reports,
+        tmp_path / "l.csv",
+        labeller=Numbered(),
+        scan_table=scans,
+        level="scan",
+        probabilities=told,
+    )
+
+    assert [item.scan_id for item in items] == studies
+    table = read_text_table(told)
+    assert text_column(table, "scan_id") == studies
+    own = [f"{(2 * number + 1) / 100:.6f}" for number in range(30)]
+    assert text_column(table, "Emphysema") == own
+
+
+def test_labels_come_with_their_probabilities_or_not_at_all(tmp_path: Path) -> None:
+    """What comes in the way while a classifier works leaves the earlier labels as they were."""
+    reports, out = _table(tmp_path, REPORTS), tmp_path / "l.csv"
+    out.write_text("earlier")
+    labeller = Numbered(in_the_way=tmp_path / "p")
+
+    with pytest.raises(PlaceError, match="a file is in the way"):
+        list(
+            label_reports(
+                reports, out, labeller=labeller, probabilities=tmp_path / "p" / "p.parquet"
+            )
+        )
+
+    assert out.read_text() == "earlier"
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -300,9 +300,11 @@ def test_weights_that_are_no_numbers(tmp_path: Path) -> None:
 
 def test_options_of_the_other_labeller(folder: Path) -> None:
     """Refused by name, so that none is ignored."""
-    with pytest.raises(TableError, match="does not take --model, --probabilities, --windows"):
+    with pytest.raises(
+        TableError, match="this labeller does not take --model, --probabilities, --windows"
+    ):
         build_labeller("rules", LabelOptions(model="m", windows=True, probabilities=Path("p")))
-    with pytest.raises(TableError, match="does not take --uncertain, --words"):
+    with pytest.raises(TableError, match="this labeller does not take --uncertain, --words"):
         build_labeller("radbert", LabelOptions(model=str(folder), uncertain="absent", words="w"))
     with pytest.raises(TableError, match="needs a model"):
         build_labeller("radbert")

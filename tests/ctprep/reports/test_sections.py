@@ -1,6 +1,11 @@
 """Headings part a report; a word that merely looks like one does not."""
 
+import pytest
+
+from ctprep.reports.filter import join_text
+from ctprep.reports.identifiers.scrub import scrub
 from ctprep.reports.reading.sections import find_sections
+from ctprep.store.tables import RawReport
 
 
 def _sections(text: str) -> list[tuple[str, str]]:
@@ -63,3 +68,41 @@ def test_a_comparison_without_an_end_hides_no_findings() -> None:
         ("findings", "Trachea is open. A nodule."),
     ]
     assert _sections(headed) == [("comparison", "none. Not helpful."), ("findings", "A nodule.")]
+
+
+@pytest.mark.parametrize(
+    ("findings", "impression", "wanted"),
+    [
+        ("A cyst.", "Cyst.", ["findings: A cyst.", "impression: Cyst."]),
+        ("", "Cyst.", ["impression: Cyst."]),
+        ("A cyst.", "", ["findings: A cyst."]),
+        ("A cyst.", "IMPRESSION: Cyst.", ["findings: A cyst.", "impression: Cyst."]),
+        ("A cyst.\nImpression", "Cyst.", ["findings: A cyst.", "impression: Cyst."]),
+        ("A\fcyst.", "Cy\fst.", ["findings: A cyst.", "impression: Cy st."]),
+        ("A cyst", "Cyst", ["findings: A cyst", "impression: Cyst"]),
+        (
+            "A cyst.\nTechnique: 120 kV.",
+            "Cyst.\nTechnique: 120 kV",
+            ["findings: A cyst.", "technique: 120 kV.", "impression: Cyst.", "technique: 120 kV"],
+        ),
+    ],
+)
+def test_an_impression_in_a_column_of_its_own(
+    findings: str, impression: str, wanted: list[str]
+) -> None:
+    """It is one without a heading, too; a page break of the source parts nothing."""
+    text = join_text(RawReport("a", findings=findings, impression=impression))
+
+    assert [f"{name}: {part}" for name, part in _sections(text)] == wanted
+    assert scrub(text).text == text
+
+
+def test_tokenizers_do_not_see_the_mark() -> None:
+    """A text encoder of the BERT kind gets what it got without."""
+    normalizers = pytest.importorskip("tokenizers").normalizers
+    text = join_text(RawReport("a", findings="A cyst.", impression="Cyst."))
+
+    told = normalizers.BertNormalizer().normalize_str(text)
+
+    assert told.split() == ["a", "cyst.", "cyst."]
+    assert "\f" not in told

@@ -165,7 +165,7 @@ def test_options(monkeypatch: pytest.MonkeyPatch) -> None:
         build_backend("openai")
     with pytest.raises(TableError, match="needs the address of a server"):
         build_backend("openai", ModelOptions(model="m"))
-    with pytest.raises(TableError, match="does not take --batch-size"):
+    with pytest.raises(TableError, match="this report backend does not take --batch-size"):
         build_backend("openai", ModelOptions(model="m", base_url="http://h/v1", batch_size=1))
     with pytest.raises(TableError, match="does not take --model, --timeout"):
         build_backend("rules", ModelOptions(model="m", timeout_s=1.0))
