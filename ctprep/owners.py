@@ -15,8 +15,9 @@ from ctprep.store.columns import (
     text_column,
 )
 from ctprep.store.errors import TableError, located
+from ctprep.store.find_rows import find_rows
 from ctprep.store.manifest import DatasetManifest, load_manifest
-from ctprep.store.tables import find_rows, scan_id_column
+from ctprep.store.tables import scan_id_column
 
 SHOWN = 3
 PATIENT_COLUMNS = ("patient_id", "MRN_DEID")

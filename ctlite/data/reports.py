@@ -13,7 +13,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from ctprep.store.errors import TableError
-from ctprep.store.tables import ScanRow, find_rows, read_reports
+from ctprep.store.find_rows import find_rows
+from ctprep.store.tables import ScanRow, read_reports
 
 Tokenizer = Callable[..., Mapping[str, Any]]
 TextChoice = Literal["positive", "full", "mixed", "sentences"]

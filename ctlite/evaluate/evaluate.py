@@ -18,10 +18,11 @@ from ctlite.models.ct_clip import CtClip, find_model
 from ctprep.store.attributes import Kind
 from ctprep.store.errors import CheckpointError, RecipeError, TableError, located
 from ctprep.store.evaluated import choose_evaluated
+from ctprep.store.find_rows import find_rows
 from ctprep.store.manifest import Prompts, load_manifest
 from ctprep.store.place import Where
 from ctprep.store.store import VolumeStore
-from ctprep.store.tables import LabelTable, ScanRow, find_rows, read_labels, read_scans
+from ctprep.store.tables import LabelTable, ScanRow, read_labels, read_scans
 
 OnScan = Callable[[str], None]
 
