@@ -128,6 +128,9 @@ def rows_of(owners: Owners, names: Collection[str]) -> dict[str, str]:
 
     Returns:
         Name of the row by scan id, where there is one.
+
+    Raises:
+        TableError: the row of a study may be that of another scan (`find_rows`).
     """
     return find_rows({scan_id: owner.study_id for scan_id, owner in owners.items()}, names)
 
