@@ -53,7 +53,8 @@ def assemble(recipe: Recipe, on_block: OnBlock | None = None, *, is_plan: bool =
     rows = read_scans(data.scans)
     by_scan = {}
     if "text" in needs and data.reports is not None:
-        by_scan = reports_of_scans(read_report_texts(data.reports), rows)
+        with located(data.reports.name):
+            by_scan = reports_of_scans(read_report_texts(data.reports), rows)
     # Of training scans alone: what is learned from texts must not have seen the test reports.
     train = {row.scan_id for row in rows if row.split == "train"}
     setup = Setup(

@@ -15,8 +15,9 @@ from ctprep.store.columns import (
     text_column,
 )
 from ctprep.store.errors import TableError, located
+from ctprep.store.find_rows import find_rows
 from ctprep.store.manifest import DatasetManifest, load_manifest
-from ctprep.store.tables import find_rows, scan_id_column
+from ctprep.store.tables import scan_id_column
 
 SHOWN = 3
 PATIENT_COLUMNS = ("patient_id", "MRN_DEID")
@@ -127,6 +128,9 @@ def rows_of(owners: Owners, names: Collection[str]) -> dict[str, str]:
 
     Returns:
         Name of the row by scan id, where there is one.
+
+    Raises:
+        TableError: the row of a study may be that of another scan (`find_rows`).
     """
     return find_rows({scan_id: owner.study_id for scan_id, owner in owners.items()}, names)
 

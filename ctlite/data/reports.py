@@ -13,7 +13,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from ctprep.store.errors import TableError
-from ctprep.store.tables import ScanRow, find_rows, read_reports
+from ctprep.store.find_rows import find_rows
+from ctprep.store.tables import ScanRow, read_reports
 
 Tokenizer = Callable[..., Mapping[str, Any]]
 TextChoice = Literal["positive", "full", "mixed", "sentences"]
@@ -69,10 +70,13 @@ def reports_of_scans(
 
     Args:
         by_name: reports by scan id, or by study in the form of a scan id.
-        rows: of the scan table, whose `study_id` tells which reconstructions share a report.
+        rows: of the whole scan table, whose `study_id` tells which reconstructions share a report.
 
     Returns:
         The texts by scan id; a scan without either is left out.
+
+    Raises:
+        TableError: the report of a study may be that of another scan (`find_rows`).
     """
     found = find_rows({row.scan_id: row.study_id for row in rows}, by_name)
     return {scan_id: by_name[name] for scan_id, name in found.items()}

@@ -20,11 +20,12 @@ from ctprep.store.attributes import Kind
 from ctprep.store.disk import write_together
 from ctprep.store.errors import CheckpointError, RecipeError, TableError, located
 from ctprep.store.evaluated import choose_evaluated
+from ctprep.store.find_rows import find_rows
 from ctprep.store.manifest import Prompts, load_manifest
 from ctprep.store.outputs import check_outputs
 from ctprep.store.place import Where
 from ctprep.store.store import VolumeStore
-from ctprep.store.tables import LabelTable, ScanRow, find_rows, read_labels, read_scans
+from ctprep.store.tables import LabelTable, ScanRow, read_labels, read_scans
 
 METRICS, SCORES = "metrics.json", "scores.csv"
 OnScan = Callable[[str], None]
@@ -88,12 +89,13 @@ def evaluate_run(
     folder = find_model(run)
     model = CtClip.from_pretrained(folder).to(device).eval()
     splits = ("tune", "test") if thresholds == "tune" else ("test",)
-    rows = [row for row in read_scans(scans) if row.split in splits]
+    listed = read_scans(scans)
+    rows = [row for row in listed if row.split in splits]
     table = read_labels(labels)
-    if dataset is not None:
-        with located(labels.name):
+    with located(labels.name):
+        if dataset is not None:
             table = choose_evaluated(table, load_manifest(dataset))
-    table = _chosen_labels(table, label_names, rows)
+        table = _chosen_labels(table, label_names, rows, listed)
     _check_splits(rows, splits)
     volumes = _open_store(run, store, model)
     directions = prompt_directions(model, model.tokenizer, table.names, prompts, device=device)
@@ -141,13 +143,16 @@ def evaluate_run(
 
 
 def _chosen_labels(
-    table: LabelTable, names: Sequence[str] | None, rows: Sequence[ScanRow]
+    table: LabelTable,
+    names: Sequence[str] | None,
+    rows: Sequence[ScanRow],
+    listed: Sequence[ScanRow],
 ) -> LabelTable:
     """The wanted labels of the wanted scans, in that order."""
     absent = [name for name in names or () if name not in table.names]
     place = {name: number for number, name in enumerate(table.scan_ids)}
     # A table by study has its row for each of its reconstructions.
-    named = find_rows({row.scan_id: row.study_id for row in rows}, place)
+    named = find_rows({row.scan_id: row.study_id for row in listed}, place)
     unlabeled = [row.scan_id for row in rows if row.scan_id not in named]
     if absent or unlabeled:
         raise TableError(

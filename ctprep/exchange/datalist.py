@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from ctprep.look.export import SUFFIXES
 from ctprep.store.attributes import StoreAttributes
 from ctprep.store.errors import TableError, located
+from ctprep.store.find_rows import find_rows
 from ctprep.store.place import Where
 from ctprep.store.store import VolumeStore
 from ctprep.store.tables import LabelTable, ScanRow, read_labels, read_reports, read_scans
@@ -31,6 +32,7 @@ COUNTS = {"training": "numTraining", "validation": "numValidation", "test": "num
 Text = Literal["positive", "full"]
 """Which text of the report table: what is abnormal, or all of it."""
 Entry = dict[str, Any]
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ def plan_datalist(
         store: a folder, or a URL in a bucket.
         scans: scan table, which tells patients and sides.
         labels: label table. `label` of an entry has a value a label, in the table's order: 1, 0,
-            or null where it is missing.
-        reports: table of filtered reports.
+            or null where it is missing. A row may be of a study of the scan table.
+        reports: table of filtered reports; likewise.
         text: which of its texts becomes `report`.
         folds: how many parts the training side is dealt into, by patient; `fold` of an entry.
 
@@ -81,8 +83,8 @@ def plan_datalist(
 
     Raises:
         StoreError: there is no store.
-        TableError: a table breaks its schema, has no scan of the store, or there are fewer
-            patients than folds.
+        TableError: a table breaks its schema, has no scan of the store, or the row of a study may
+            be that of another scan; or there are fewer patients than folds.
     """
     opened = VolumeStore.open(store)
     there = set(opened.scan_ids())
@@ -91,8 +93,12 @@ def plan_datalist(
     _check_overlap(listed, scans)
     with_study = any(row.study_id for row in listed)
     table = None if labels is None else read_labels(labels)
-    values = None if table is None else _values(table)
-    texts = None if reports is None else _texts(reports, text)
+    study_of = dict.fromkeys(there) | {row.scan_id: row.study_id for row in rows}
+    values = texts = None
+    if table is not None and labels is not None:
+        values = _by_scan(_values(table), study_of, labels)
+    if reports is not None:
+        texts = _by_scan(_texts(reports, text), study_of, reports)
     with located(scans.name):
         fold_of = {} if folds is None else deal_folds(_patients(listed), folds)
     entries: dict[str, dict[str, Entry]] = {section: {} for section in COUNTS}
@@ -126,6 +132,14 @@ def _check_overlap(listed: Sequence[ScanRow], scans: Path) -> None:
             mend="check that the scan ids of table and store agree",
             where=scans.name,
         )
+
+
+def _by_scan(
+    by_name: Mapping[str, Row], study_of: Mapping[str, str | None], path: Path
+) -> dict[str, Row]:
+    with located(path.name):
+        found = find_rows(study_of, by_name)
+    return {scan_id: by_name[name] for scan_id, name in found.items()}
 
 
 def _values(table: LabelTable) -> dict[str, list[int | None]]:

@@ -10,9 +10,9 @@ import pyarrow as pa
 from jaxtyping import Int64
 
 from ctprep.look.preview import spread
-from ctprep.owners import Owner, rows_of
 from ctprep.store.attributes import Kind
 from ctprep.store.errors import StoreError, located
+from ctprep.store.find_rows import find_rows
 from ctprep.store.place import Where
 from ctprep.store.store import VolumeStore
 from ctprep.store.tables import SPLITS, LabelTable, ScanRow, read_labels, read_scans
@@ -136,7 +136,7 @@ def measure_corpus(
 
     Raises:
         StoreError: there is no store, or its catalog is not that of its volumes.
-        TableError: a table breaks its schema.
+        TableError: a table breaks its schema, or the row of a study may be that of another scan.
     """
     opened = VolumeStore.open(store)
     with located(opened.name):
@@ -144,27 +144,31 @@ def measure_corpus(
     scan_ids: list[str] = catalog.column("scan_id").to_pylist()
     rows = read_scans(scans) if scans is not None else None
     split_of = _split_of(scan_ids, rows)
-    owners = {
-        scan_id: Owner(patient)
-        for scan_id, patient in zip(scan_ids, catalog.column("patient_id").to_pylist(), strict=True)
-    }
-    owners |= {
-        row.scan_id: Owner(row.patient_id, row.study_id)
-        for row in rows or ()
-        if row.scan_id in owners
-    }
-    patient_of = {scan_id: owner.patient_id for scan_id, owner in owners.items()}
+    patients: list[str] = catalog.column("patient_id").to_pylist()
+    patient_of = dict(zip(scan_ids, patients, strict=True))
+    patient_of |= {row.scan_id: row.patient_id for row in rows or () if row.scan_id in patient_of}
     table = read_labels(labels) if labels is not None else None
-    named = {} if table is None else rows_of(owners, set(table.scan_ids))
+    named = {}
+    if table is not None and labels is not None:
+        with located(labels.name):
+            named = _rows_of_labels(table, scan_ids, rows or ())
     return CorpusStats(
         splits=tuple(count_splits(split_of, patient_of)),
         labels=() if table is None else tuple(count_labels(table, split_of, patient_of, named)),
         values=tuple(count_values(catalog)),
         unlabeled=0 if table is None else len(scan_ids) - len(named),
         absent=0 if table is None else len(set(table.scan_ids) - set(named.values())),
-        gone=sum(row.scan_id not in owners for row in rows or ()),
+        gone=sum(row.scan_id not in patient_of for row in rows or ()),
         histogram=count_voxels(opened, spread(scan_ids, sample)),
     )
+
+
+def _rows_of_labels(
+    table: LabelTable, scan_ids: Sequence[str], rows: Sequence[ScanRow]
+) -> dict[str, str]:
+    studies = dict.fromkeys(scan_ids) | {row.scan_id: row.study_id for row in rows}
+    found = find_rows(studies, set(table.scan_ids))
+    return {scan_id: found[scan_id] for scan_id in scan_ids if scan_id in found}
 
 
 def _split_of(scan_ids: Iterable[str], rows: Sequence[ScanRow] | None) -> dict[str, str]:

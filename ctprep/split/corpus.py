@@ -229,7 +229,8 @@ def write_split(path: Path, split: CorpusSplit) -> bool:
 def _texts(path: Path, owners: Owners) -> dict[str, str]:
     told = {report.scan_id: join_text(report) for report in read_raw_reports(path)}
     texts = {name: text for name, text in told.items() if text}
-    found = {scan_id: texts[row] for scan_id, row in rows_of(owners, texts).items()}
+    with located(path.name):
+        found = {scan_id: texts[row] for scan_id, row in rows_of(owners, texts).items()}
     _check_overlap(found, owners, tuple(told), "a report", path.name)
     return found
 
@@ -237,7 +238,8 @@ def _texts(path: Path, owners: Owners) -> dict[str, str]:
 def _positives(labels: LabelTable, owners: Owners) -> Positives:
     # A missing label asks for nothing.
     present = dict(zip(labels.scan_ids, np.nan_to_num(labels.values), strict=True))
-    found = {scan_id: present[row] for scan_id, row in rows_of(owners, present).items()}
+    with located("the label table"):
+        found = {scan_id: present[row] for scan_id, row in rows_of(owners, present).items()}
     _check_overlap(found, owners, labels.scan_ids, "labels", "the label table")
     return found
 

@@ -1,7 +1,7 @@
 """The tables beside a store: scans, labels, reports as delivered, reports as filtered."""
 
 import io
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal
@@ -22,7 +22,6 @@ from ctprep.store.columns import (
     check_unique,
     patient_key,
     read_text_table,
-    study_key,
     text_column,
     to_scan_ids,
     why_no_id,
@@ -366,25 +365,6 @@ def write_reports(path: Path, rows: Iterable[ReportRow]) -> None:
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(records, REPORT_SCHEMA), buffer, compression="zstd")
     write_atomically(path, buffer.getvalue())
-
-
-def find_rows(study_of: Mapping[str, str | None], names: Collection[str]) -> dict[str, str]:
-    """Find the row of another table that speaks of each scan: its own, else its study's.
-
-    Args:
-        study_of: study by scan id, None where it is not known.
-        names: of the rows: scan ids, or studies in their form.
-
-    Returns:
-        Name of the row by scan id, where there is one.
-    """
-    found = {}
-    for scan_id, study in study_of.items():
-        candidates = (scan_id, "" if study is None else study_key(study))
-        row = next((name for name in candidates if name in names), None)
-        if row is not None:
-            found[scan_id] = row
-    return found
 
 
 def scan_id_column(table: pa.Table, *, nameless: bool = False) -> tuple[str, tuple[str, ...]]:
