@@ -47,6 +47,7 @@ MAKE: dict[str, Callable[[], CTViT]] = {
 }
 FRAMES = {"tiny": 32, "v1": 240, "v2": 240}
 WARM_UP, ROUNDS = 3, 10
+KERNELS, NAME_LENGTH = 20, 90
 RANK, LATENT = 6, 512
 HEADS, DIM_HEAD, MAP_SHARPNESS = 8, 32, 8.0
 
@@ -374,8 +375,17 @@ def profile(bench: Bench, way: Way) -> None:
         way()
         if is_gpu:
             torch.cuda.synchronize()
-    by = "self_cuda_time_total" if is_gpu else "self_cpu_time_total"
-    bench.say("\n```\n" + found.key_averages().table(sort_by=by, row_limit=25) + "\n```")
+    kind = torch.autograd.DeviceType.CUDA if is_gpu else torch.autograd.DeviceType.CPU
+    spent = [
+        (event.self_device_time_total if is_gpu else event.self_cpu_time_total, event)
+        for event in found.key_averages()
+        if event.device_type == kind
+    ]
+    bench.say("\n| kernel | calls | ms | share |\n|---|---|---|---|")
+    whole = sum(us for us, _ in spent)
+    for us, event in sorted(spent, key=lambda pair: -pair[0])[:KERNELS]:
+        name = event.key.replace("|", "/")[:NAME_LENGTH]
+        bench.say(f"| `{name}` | {event.count} | {us / 1000:.2f} | {us / whole:.3f} |")
 
 
 def main() -> None:

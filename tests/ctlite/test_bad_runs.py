@@ -348,6 +348,8 @@ def test_weights_that_changed_places_are_another_model() -> None:
     different = [checksum(), checksum(a=b, b=a), checksum(a=a.flip(0)), checksum(a=a.flip(1))]
     assert len(set(different)) == 4
     assert checksum() == checksum(a=a.clone()) == checksum(a=a.T.contiguous().T)
+    stage.state_dict.return_value = {"teacher.a": a, "teacher.c": b}
+    assert frozen_checksum(stage) != checksum()
     stage.state_dict.return_value = {"student.a": a}
     assert frozen_checksum(stage) == 0
 
