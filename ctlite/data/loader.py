@@ -23,9 +23,8 @@ from ctlite.data.batch import Batch
 from ctlite.data.buffers import Buffer, BufferPool
 from ctlite.data.orders import Orders
 from ctlite.data.reports import Reports
-from ctlite.data.sampler import order_digest, rank_share
 from ctlite.data.stores import read_scan, stores_by_kind
-from ctprep.store.errors import CheckpointError, CtError, PlaceError, RecipeError, StoreError
+from ctprep.store.errors import CheckpointError, CtError, PlaceError, StoreError
 from ctprep.store.store import VolumeStore
 
 logger = logging.getLogger(__name__)
@@ -111,34 +110,29 @@ class Loader:
         threads: int = 2,
         unreadable_quota: int = 0,
     ) -> None:
-        self._scan_ids = tuple(scan_ids)
-        self._stores = stores_by_kind(self._scan_ids, gray_store, hu_store)
+        ids = tuple(scan_ids)
+        self._stores = stores_by_kind(ids, gray_store, hu_store)
+        self._orders = Orders(
+            ids,
+            reports=reports,
+            patients=patients,
+            batch_size=batch_size,
+            seed=seed,
+            rank=rank,
+            world_size=world_size,
+            shuffle=shuffle,
+            drop_last=drop_last,
+        )
         self._reports = reports
-        self._patients = patients
-        self._batch_size = batch_size
-        self._seed = seed
-        self._rank = rank
-        self._world_size = world_size
-        self._drop_last = drop_last
         self._prefetch = max(1, prefetch)
         self._threads = max(1, threads)
         self._quota = unreadable_quota
         self._epoch = 0
         self._position = 0
-        self._orders = Orders(
-            self._scan_ids,
-            batch_size=batch_size * world_size,
-            seed=seed,
-            shuffle=shuffle,
-            drop_last=drop_last,
-            reports=reports,
-            patients=patients,
-        )
         self.unreadable: list[str] = []
         """Scans gone without so far, over all starts of a run."""
-        self._check_recipe()
-        self._texts_digest = None if reports is None else reports.digest(self._scan_ids)
-        self._pools = self._make_pools()
+        self._texts_digest = None if reports is None else reports.digest(ids)
+        self._pools = self._make_pools(batch_size)
         self.order(0)
 
     def order(self, epoch: int) -> list[tuple[str, ...]]:
@@ -207,10 +201,10 @@ class Loader:
             Plain values, the same on every rank.
         """
         return {
-            "seed": self._seed,
+            "seed": self._orders.seed,
             "epoch": self._epoch,
             "position": self._position,
-            "order_digest": order_digest(self.order(self._epoch)),
+            "order_digest": self._orders.digest(self._epoch),
             "texts_digest": self._texts_digest,
             "unreadable": list(self.unreadable),
         }
@@ -231,11 +225,11 @@ class Loader:
                 f"the data position lacks {', '.join(sorted(missing))}",
                 mend="remove the checkpoint, or start a new run",
             )
-        same_seed = state["seed"] == self._seed
-        if not same_seed or state["order_digest"] != order_digest(self.order(state["epoch"])):
+        seed = self._orders.seed
+        if state["seed"] != seed or state["order_digest"] != self._orders.digest(state["epoch"]):
             raise CheckpointError(
                 f"the order of epoch {state['epoch']} is not the one the run was in (seed "
-                f"{state['seed']} then, {self._seed} now)",
+                f"{state['seed']} then, {seed} now)",
                 mend="resume with the same scans, reports, batch size, number of processes and "
                 "seed, or start a new run from this checkpoint",
             )
@@ -291,9 +285,7 @@ class Loader:
             pending.append((epoch, position, self._plan(executor, epoch, position)))
 
     def _plan(self, executor: ThreadPoolExecutor, epoch: int, position: int) -> _Planned:
-        share = rank_share(
-            self.order(epoch)[position], rank=self._rank, world_size=self._world_size
-        )
+        share = self._orders.share(epoch, position)
         buffers = {kind: pool.take() for kind, pool in self._pools.items()}
         reads = [
             executor.submit(
@@ -309,7 +301,7 @@ class Loader:
         lost = self._await(planned)
         rows = [row for row, scan_id in enumerate(planned.scan_ids) if scan_id not in lost]
         # Losses over all ranks need parts of the same size.
-        if not rows or (lost and self._world_size > 1):
+        if not rows or (lost and self._orders.world_size > 1):
             for kind, buffer in planned.buffers.items():
                 self._pools[kind].give_back(buffer)
             return None
@@ -340,12 +332,13 @@ class Loader:
                 break
             except StoreError as error:
                 lost[scan_id] = error
-        own = _Outcome(self._rank, lost, fault)
+        rank, is_one_of_many = self._orders.rank, self._orders.world_size > 1
+        own = _Outcome(rank, lost, fault)
         # Without a quota whatever is lost ends the run, which the loop tells the other ranks.
-        shares = ranks.gather_values(own) if self._quota and self._world_size > 1 else [own]
+        shares = ranks.gather_values(own) if self._quota and is_one_of_many else [own]
         for share in shares:
             for scan_id, damage in share.lost.items():
-                self._go_without(scan_id, damage, is_told=share.rank == self._rank)
+                self._go_without(scan_id, damage, is_told=share.rank == rank)
         if any(share.fault for share in shares):
             raise fault or CtError(
                 "another process could not read its scans", mend="do what that process says"
@@ -373,7 +366,7 @@ class Loader:
     def _check_some(self, nothing: int, epoch: int) -> None:
         # The quota may exceed the scans, and an endless iteration would never come to a batch.
         enough, what = len(self.order(epoch)), "not one scan of a whole epoch could be read"
-        if self._world_size > 1:
+        if self._orders.world_size > 1:
             # One damaged scan leaves a whole batch out, and an epoch may have no other.
             enough, what = max(enough, IN_A_ROW), f"{nothing} batches in a row were left out"
         if nothing >= enough:
@@ -382,37 +375,13 @@ class Loader:
                 mend="look at the store: ctprep verify",
             )
 
-    def _make_pools(self) -> dict[str, BufferPool]:
+    def _make_pools(self, batch_size: int) -> dict[str, BufferPool]:
         return {
             kind: BufferPool(
-                (self._batch_size, *store.attributes.grid.shape),
+                (batch_size, *store.attributes.grid.shape),
                 VOXEL_TYPES[kind],
                 keep=self._prefetch + 2,
                 is_pinned=torch.cuda.is_available(),
             )
             for kind, store in self._stores.items()
         }
-
-    def _check_recipe(self) -> None:
-        if self._world_size > 1 and not self._drop_last:
-            raise RecipeError(
-                f"{self._world_size} processes need batches of the same size",
-                mend="set drop_last, or use one process",
-            )
-        if not 0 <= self._rank < self._world_size:
-            raise RecipeError(
-                f"rank {self._rank} is not among {self._world_size} processes",
-                mend="count ranks from 0",
-            )
-        if self._reports is not None:
-            self._reports.check(self._scan_ids)
-        unknown = [
-            scan_id
-            for scan_id in self._scan_ids
-            if self._patients is not None and scan_id not in self._patients
-        ]
-        if unknown:
-            raise RecipeError(
-                f"{len(unknown)} scans have no patient, the first are {', '.join(unknown[:5])}",
-                mend="add them to the scan table",
-            )
