@@ -54,7 +54,7 @@ def export_monai(
     Example: ctprep export-monai stores/hifi.zarr monai/ --scans scans.csv --labels labels.csv
     """
     from ctprep.exchange import monai
-    from ctprep.exchange.datalist import plan_datalist
+    from ctprep.exchange.datalist import DATALIST, plan_datalist
 
     start_logging(verbose)
     with mendable():
@@ -69,7 +69,7 @@ def export_monai(
             dry_run=dry_run,
         )
         _show_plan(plan, as_json=as_json)
-        show_items(items, "export-monai", as_json)
+        show_items(items, "export-monai", as_json, beside=DATALIST)
 
 
 def _show_plan(plan: "DatalistPlan", *, as_json: bool) -> None:

@@ -40,13 +40,14 @@ def test_one_command_exports_for_monai(corpus: Path, tmp_path: Path) -> None:
 
     code, output = run(*command, *tables, "--dry-run")
     assert code == 0
-    assert "5 planned" in output
+    assert "export-monai: 4 planned; datalist.json planned" in output
     assert not out.exists()
     code, output = run(*command, *tables)
     assert code == 0
     assert "2 training, 1 validation, 1 test" in output
     assert "1 scans of the table are not in the store, such as gone" in output
     assert "1 listed scans have no row of labels" in output
+    assert "export-monai: 4 stored; datalist.json stored" in output
     code, output = run(*command, *tables, "--json")
     plan, *items = [json.loads(line) for line in output.splitlines()]
     assert plan | {"is": "datalist", "training": 2, "absent": ["gone"], "unlabeled": 1} == plan
