@@ -4,6 +4,7 @@ import pytest
 
 from ctprep.reports.labels import labeller
 from ctprep.reports.labels.labeller import read_findings
+from ctprep.reports.reading import sections
 from ctprep.reports.reading.language import read_rules
 
 
@@ -16,7 +17,8 @@ def test_findings_and_impression_are_read(monkeypatch: pytest.MonkeyPatch) -> No
         parted.append(text)
         return find(text, rules)
 
-    monkeypatch.setattr(labeller, "find_sections", counted)
+    for module in (labeller, sections):
+        monkeypatch.setattr(module, "find_sections", counted)
     told = "Technique: 120 kV.\nFindings: A nodule.\nNo effusion.\nImpression: Nodule."
 
     found = read_findings(told, read_rules("english"))
