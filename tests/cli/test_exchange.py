@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from cli.ctprep import app
@@ -96,3 +97,15 @@ def test_a_licence_is_not_made_up(corpus: Path) -> None:
     assert code == 1
     assert "license: Field required" in output
     assert not (corpus / "c.json").exists()
+
+
+def test_both_exports_spell_their_options_alike() -> None:
+    """`--original-grid` and `--overwrite` say the same of each."""
+    verbs = typer.main.get_command(app).commands
+    told = {
+        verb: {option.name: option.help for option in verbs[verb].params if hasattr(option, "help")}
+        for verb in ("export", "export-monai")
+    }
+
+    for name in ("original_grid", "overwrite"):
+        assert told["export"][name] == told["export-monai"][name]
