@@ -8,7 +8,16 @@ import typer
 
 from cli.errors import mendable
 from cli.items import show_items
-from cli.options import DryRun, Json, Verbose, Workers, default_workers, start_logging
+from cli.options import (
+    DryRun,
+    Json,
+    OriginalGrid,
+    Overwrite,
+    Verbose,
+    Workers,
+    default_workers,
+    start_logging,
+)
 
 if TYPE_CHECKING:
     from ctprep.exchange.datalist import DatalistPlan
@@ -36,12 +45,8 @@ def export_monai(
         int | None,
         typer.Option(min=2, help="Deal the training side into folds by patient: `fold`, from 0."),
     ] = None,
-    original_grid: Annotated[
-        bool, typer.Option("--original-grid", help="Resample back onto the source's grid.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace other files that are there already.")
-    ] = False,
+    original_grid: OriginalGrid = False,
+    overwrite: Overwrite = False,
     workers: Workers = None,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -54,7 +59,7 @@ def export_monai(
     Example: ctprep export-monai stores/hifi.zarr monai/ --scans scans.csv --labels labels.csv
     """
     from ctprep.exchange import monai
-    from ctprep.exchange.datalist import plan_datalist
+    from ctprep.exchange.datalist import DATALIST, plan_datalist
 
     start_logging(verbose)
     with mendable():
@@ -69,7 +74,7 @@ def export_monai(
             dry_run=dry_run,
         )
         _show_plan(plan, as_json=as_json)
-        show_items(items, "export-monai", as_json)
+        show_items(items, "export-monai", as_json, beside=DATALIST)
 
 
 def _show_plan(plan: "DatalistPlan", *, as_json: bool) -> None:
@@ -111,9 +116,7 @@ def describe(
     scans: Annotated[Path | None, typer.Option(help="Scan table.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Label table.")] = None,
     reports: Annotated[Path | None, typer.Option(help="Table of filtered reports.")] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace another file that is there already.")
-    ] = False,
+    overwrite: Overwrite = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     verbose: Verbose = 0,

@@ -16,20 +16,27 @@ if TYPE_CHECKING:
 Result = TypeVar("Result", "ReportItem", "LabelItem")
 
 
-def show_items(items: "Iterable[Item]", verb: str, as_json: bool) -> None:
+def show_items(
+    items: "Iterable[Item]", verb: str, as_json: bool, *, beside: str | None = None
+) -> None:
     """Show finished items and a closing table; exit with 3 when one was refused.
 
     Args:
         items: what the work yields.
         verb: the command, for the progress bar and the closing line.
         as_json: one JSON object an item on standard output, and no table.
+        beside: name of an item that is not one of those counted, but a list of them.
     """
     from cli.progress import follow
 
     counts: dict[str, int] = {}
     refusals: list[Item] = []
+    listed = ""
     for item in follow(items, verb):
-        counts[item.status] = counts.get(item.status, 0) + 1
+        if item.name == beside:
+            listed = f"; {beside} {item.status}"
+        else:
+            counts[item.status] = counts.get(item.status, 0) + 1
         if item.status == "refused":
             refusals.append(item)
         if as_json:
@@ -38,7 +45,7 @@ def show_items(items: "Iterable[Item]", verb: str, as_json: bool) -> None:
         for item in refusals:
             typer.echo(f"refused {item.name}: {item.verdict}: {item.what}\n  mend:  {item.mend}")
         told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-        typer.echo(f"{verb}: {told or 'nothing to do'}")
+        typer.echo(f"{verb}: {told or 'nothing to do'}{listed}")
     if refusals:
         raise typer.Exit(EXIT_REFUSALS)
 

@@ -8,7 +8,16 @@ import typer
 
 from cli.errors import EXIT_FAILED, mendable
 from cli.items import show_items
-from cli.options import DryRun, Json, Verbose, Workers, default_workers, start_logging
+from cli.options import (
+    DryRun,
+    Json,
+    OriginalGrid,
+    Overwrite,
+    Verbose,
+    Workers,
+    default_workers,
+    start_logging,
+)
 
 Scans = Annotated[
     list[str] | None, typer.Option("--scan", metavar="ID", help="Only this scan; repeat for more.")
@@ -66,13 +75,8 @@ def export(
         typer.Option("--format", help="nifti (.nii.gz) or ome-zarr (a pyramid, stock codecs)."),
     ] = "nifti",
     scan: Scans = None,
-    original_grid: Annotated[
-        bool,
-        typer.Option("--original-grid", help="Resample back onto the source's grid; NIfTI only."),
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that are there already.")
-    ] = False,
+    original_grid: OriginalGrid = False,
+    overwrite: Overwrite = False,
     workers: Workers = None,
     dry_run: DryRun = False,
     as_json: Json = False,

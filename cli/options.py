@@ -22,6 +22,12 @@ Scheduler = Annotated[
     typer.Option(help="Address of a running dask scheduler, tcp://host:port, in place of workers."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
+OriginalGrid = Annotated[
+    bool, typer.Option("--original-grid", help="Resample NIfTI back onto the source's grid.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files that are there already.")
+]
 
 
 def print_version(asked: bool) -> None:

@@ -30,6 +30,7 @@ from ctprep.exchange.record_sets import (
 from ctprep.exchange.tables import look_at_file, relative_url
 from ctprep.store.disk import write_atomically
 from ctprep.store.errors import TableError, located
+from ctprep.store.find_rows import find_rows
 from ctprep.store.layout import ARRAY, CATALOG, METADATA, SHARD
 from ctprep.store.place import Where
 from ctprep.store.store import VolumeStore
@@ -49,9 +50,9 @@ class Description:
     content: bytes
     volumes: int
     absent: dict[str, tuple[str, ...]]
-    """Scans of each table that the store does not have, by the table's name."""
+    """Rows of each table that are of nothing the store has, by the table's name."""
     unlisted: dict[str, tuple[str, ...]]
-    """Scans of the store that a table does not name, likewise."""
+    """Scans of the store that a table has no row for, likewise."""
 
 
 def describe_corpus(
@@ -70,8 +71,8 @@ def describe_corpus(
         out: where the document will be; nothing is written.
         about: what its owner says of the corpus.
         scans: scan table.
-        labels: label table.
-        reports: table of filtered reports.
+        labels: label table; a row may be of a study of the scan table.
+        reports: table of filtered reports; likewise.
 
     Returns:
         The document: the same bytes for the same corpus.
@@ -79,7 +80,8 @@ def describe_corpus(
     Raises:
         StoreError: there is no store, it lies in a bucket, or its catalog is not current.
         TableError: a table breaks its schema, lies outside the folder of `out`, or does not name
-            scans by their ids; or `out` lies in the store, or is not named as JSON.
+            scans by their ids, or the row of a study may be that of another scan; or `out` lies
+            in the store, or is not named as JSON.
     """
     opened = VolumeStore.open(store)
     root, folder = opened.path, out.parent
@@ -89,12 +91,13 @@ def describe_corpus(
     given = {"scans": scans, "labels": labels, "reports": reports}
     paths = {name: path for name, path in given.items() if path is not None}
     ids_of = {name: _READ_IDS[name](path) for name, path in paths.items()}
-    absent = {name: tuple(sorted(own - there)) for name, own in ids_of.items()}
-    unlisted = {name: tuple(sorted(there - own)) for name, own in ids_of.items()}
+    rows_of = _rows_of_scans(paths, ids_of, there)
+    absent = {name: tuple(sorted(own - {*rows_of[name].values()})) for name, own in ids_of.items()}
+    unlisted = {name: tuple(sorted(there - rows_of[name].keys())) for name in paths}
     counts = {name: (len(absent[name]), len(unlisted[name])) for name in paths}
     files = [*_store_files(root, folder), *_table_files(paths, folder)]
     store_row = store_set(opened.attributes, len(there), digest_volumes(opened))
-    sets = [store_row, volume_set(len(there)), *_table_sets(paths, counts)]
+    sets = [store_row, volume_set(len(there)), *_table_sets(paths, counts, rows_of)]
     document = {**_head(about), "distribution": files, "recordSet": sets}
     content = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     return Description(content.encode(), len(there), absent, unlisted)
@@ -123,15 +126,40 @@ _READ_IDS: dict[str, Callable[[Path], set[str]]] = {
 }
 
 
-def _table_sets(paths: Mapping[str, Path], counts: Mapping[str, tuple[int, int]]) -> list[Node]:
+def _rows_of_scans(
+    paths: Mapping[str, Path], ids_of: Mapping[str, set[str]], there: set[str]
+) -> dict[str, dict[str, str]]:
+    """Row of each volume by its scan id, in each table."""
+    study_of: dict[str, str | None] = dict.fromkeys(there)
+    if "scans" in paths:
+        study_of |= {row.scan_id: row.study_id for row in read_scans(paths["scans"])}
+    rows_of = {}
+    for name, ids in ids_of.items():
+        with located(paths[name].name):
+            # The scan table itself has no rows of studies.
+            found = find_rows(dict.fromkeys(there) if name == "scans" else study_of, ids)
+        rows_of[name] = {scan_id: found[scan_id] for scan_id in there & found.keys()}
+    return rows_of
+
+
+def _table_sets(
+    paths: Mapping[str, Path],
+    counts: Mapping[str, tuple[int, int]],
+    rows_of: Mapping[str, Mapping[str, str]],
+) -> list[Node]:
     key = SCAN_KEY if "scans" in paths else VOLUME_KEY
+    # Rows of studies are no scans of another table.
+    keys = {
+        name: None if any(scan_id != row for scan_id, row in own.items()) else key
+        for name, own in rows_of.items()
+    }
     sets = []
     if "scans" in paths:
         sets += [split_set(), scan_set(paths["scans"], *counts["scans"])]
     if "labels" in paths:
-        sets.append(label_set(paths["labels"], key, *counts["labels"]))
+        sets.append(label_set(paths["labels"], keys["labels"], *counts["labels"]))
     if "reports" in paths:
-        sets.append(report_set(paths["reports"], key, *counts["reports"]))
+        sets.append(report_set(paths["reports"], keys["reports"], *counts["reports"]))
     return sets
 
 

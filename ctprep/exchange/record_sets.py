@@ -132,12 +132,12 @@ def scan_set(path: Path, absent: int, unlisted: int) -> Node:
     return record_set("scans", described, fields)
 
 
-def label_set(path: Path, key: str, absent: int, unlisted: int) -> Node:
+def label_set(path: Path, key: str | None, absent: int, unlisted: int) -> Node:
     """Describe a label table.
 
     Args:
         path: of the table.
-        key: field that its scans are of.
+        key: field that its scans are of; None where rows are of studies.
         absent: scans of the table that the store does not have.
         unlisted: scans of the store that it does not name.
 
@@ -181,12 +181,12 @@ def _check_names(path: Path, cells: Sequence[str], scan_ids: Sequence[str]) -> N
         )
 
 
-def report_set(path: Path, key: str, absent: int, unlisted: int) -> Node:
+def report_set(path: Path, key: str | None, absent: int, unlisted: int) -> Node:
     """Describe a table of filtered reports; no text of it is quoted.
 
     Args:
         path: of the table.
-        key: field that its scans are of.
+        key: field that its scans are of; None where rows are of studies.
         absent: scans of the table that the store does not have.
         unlisted: scans of the store that it does not name.
     """

@@ -18,8 +18,8 @@ from ctprep.reports.reading.language import Rules, read_rules
 from ctprep.reports.reading.rules import judge
 from ctprep.reports.reading.sections import IMPRESSION_MARK, number_sentences
 from ctprep.reports.rewriting.rewrite import Rewrite
-from ctprep.reports.studies import find_studies
-from ctprep.store.errors import TableError
+from ctprep.reports.studies import find_studies, name_study
+from ctprep.store.errors import TableError, located
 from ctprep.store.outputs import check_outputs
 from ctprep.store.tables import (
     RawReport,
@@ -106,7 +106,12 @@ def filter_reports(
         raise TableError("the normal sentence is empty", mend=f"use {NORMAL_SENTENCE!r}")
     check_paths(in_path, out_path, scan_table=scan_table)
     reports = read_raw_reports(in_path) if raw is None else raw
-    studies = {} if scan_table is None else find_studies((), scan_table=scan_table)
+    told = {report.scan_id for report in reports}
+    studies = {}
+    if scan_table is not None:
+        with located(in_path.name):
+            found = find_studies(told, scan_table=scan_table)
+        studies = {scan_id: name_study(scan_id, study) for scan_id, study in found.items()}
     listed = None if scan_table is None else {*studies, *studies.values()}
     cache = AnswerCache(_beside(out_path, ANSWERS))
     rewrites = RewriteCache(_beside(out_path, REWRITES))
@@ -134,7 +139,6 @@ def filter_reports(
         _log_progress(start + len(batch), len(reports), time.monotonic() - begin)
         yield from (_to_item(report, made.get(report.scan_id), listed) for report in batch)
     coverage.warn()
-    told = {report.scan_id for report in reports}
     for scan_id in sorted(scan for scan, study in studies.items() if not {scan, study} & told):
         yield _refused(scan_id, "the scan has no report", "add one, or take it off the scan table")
     if not rows:

@@ -11,9 +11,11 @@ from ctprep.reports.filter import join_text
 from ctprep.reports.labels.labeller import Judgement, Labeller
 from ctprep.reports.labels.probabilities import encode_probabilities
 from ctprep.reports.labels.rules_labeller import RulesLabeller
-from ctprep.reports.studies import check_studies_told, find_studies
+from ctprep.reports.studies import check_studies_told, find_studies, name_study
+from ctprep.store.columns import check_faults
 from ctprep.store.disk import write_together
-from ctprep.store.errors import TableError
+from ctprep.store.errors import TableError, located
+from ctprep.store.find_rows import find_doubtful
 from ctprep.store.labels import CT_RATE_LABELS
 from ctprep.store.manifest import load_manifest
 from ctprep.store.outputs import check_outputs
@@ -101,7 +103,10 @@ def label_reports(
     studies = None
     if scan_table is not None or level == "scan":
         reported = [report.scan_id for report in reports]
-        studies = find_studies(reported, scan_table=scan_table, dataset=dataset)
+        with located(in_path.name):
+            studies = find_studies(reported, scan_table=scan_table, dataset=dataset)
+            if level == "scan":
+                _check_names(studies)
     rows = _judge(reports, labeller, columns, watch)
     unlisted: list[str] = []
     refusals: list[LabelItem] = []
@@ -184,20 +189,19 @@ def _judge(
 
 
 def _by_scan(
-    rows: Sequence[_Row], studies: Mapping[str, str], level: Level
+    rows: Sequence[_Row], studies: Mapping[str, str | None], level: Level
 ) -> tuple[list[_Row], list[LabelItem], list[str]]:
     """Rows of the scans or studies of a table, those refused, and reports of neither."""
     own = {row.scan_id: row for row in rows}
-    of_study: dict[str, list[_Row]] = {}
-    for scan_id, study in studies.items():
-        # Not a set, whose order is another in each run.
-        for name in dict.fromkeys(name for name in (scan_id, study) if name in own):
-            of_study.setdefault(study, []).append(own[name])
+    of_study = _reports_of_studies(own, studies)
     made: dict[str, _Row] = {}
     refusals: dict[str, LabelItem] = {}
     for scan_id, study in studies.items():
-        name = study if level == "scan" else scan_id
-        candidates = of_study.get(study, [])
+        name = name_study(scan_id, study) if level == "scan" else scan_id
+        if study is None:
+            candidates = [own[scan_id]] if scan_id in own else []
+        else:
+            candidates = of_study[study]
         # An empty report says as little as none.
         candidates = [row for row in candidates if row.values is not None] or candidates
         if level == "reconstruction" and scan_id in own and own[scan_id].values is not None:
@@ -207,8 +211,36 @@ def _by_scan(
             made[name] = replace(candidates[0], scan_id=name)
         else:
             refusals[name] = _refused(name, is_absent=not told)
-    known = {*studies, *studies.values()}
+    known = {*studies, *(name_study(*item) for item in studies.items())}
     return list(made.values()), list(refusals.values()), sorted(own.keys() - known)
+
+
+def _reports_of_studies(
+    own: Mapping[str, _Row], studies: Mapping[str, str | None]
+) -> dict[str, list[_Row]]:
+    """What is told of each study: by its scans, and under its own name."""
+    doubtful = find_doubtful(studies)
+    of_study: dict[str, dict[str, _Row]] = {}
+    for scan_id, study in studies.items():
+        if study is None:
+            continue
+        found = of_study.setdefault(study, {})
+        key = name_study(scan_id, study)
+        # What may as well be of another scan says nothing of the study.
+        names = (scan_id,) if key in doubtful else (scan_id, key)
+        found |= {name: own[name] for name in names if name in own}
+    return {study: list(found.values()) for study, found in of_study.items()}
+
+
+def _check_names(studies: Mapping[str, str | None]) -> None:
+    """Refuse to write rows of studies that would be read as those of other scans."""
+    check_faults(
+        [
+            f"a row of the study {key!r} would be read as another's: {why}"
+            for key, why in find_doubtful(studies).items()
+        ],
+        mend="give the study another study_id, or leave out --level scan",
+    )
 
 
 def _refused(scan_id: str, *, is_absent: bool) -> LabelItem:

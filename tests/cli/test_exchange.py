@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from cli.ctprep import app
@@ -40,13 +41,14 @@ def test_one_command_exports_for_monai(corpus: Path, tmp_path: Path) -> None:
 
     code, output = run(*command, *tables, "--dry-run")
     assert code == 0
-    assert "5 planned" in output
+    assert "export-monai: 4 planned; datalist.json planned" in output
     assert not out.exists()
     code, output = run(*command, *tables)
     assert code == 0
     assert "2 training, 1 validation, 1 test" in output
     assert "1 scans of the table are not in the store, such as gone" in output
     assert "1 listed scans have no row of labels" in output
+    assert "export-monai: 4 stored; datalist.json stored" in output
     code, output = run(*command, *tables, "--json")
     plan, *items = [json.loads(line) for line in output.splitlines()]
     assert plan | {"is": "datalist", "training": 2, "absent": ["gone"], "unlabeled": 1} == plan
@@ -95,3 +97,15 @@ def test_a_licence_is_not_made_up(corpus: Path) -> None:
     assert code == 1
     assert "license: Field required" in output
     assert not (corpus / "c.json").exists()
+
+
+def test_both_exports_spell_their_options_alike() -> None:
+    """`--original-grid` and `--overwrite` say the same of each."""
+    verbs = typer.main.get_command(app).commands
+    told = {
+        verb: {option.name: option.help for option in verbs[verb].params if hasattr(option, "help")}
+        for verb in ("export", "export-monai")
+    }
+
+    for name in ("original_grid", "overwrite"):
+        assert told["export"][name] == told["export-monai"][name]

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from ctprep.reports.filter import read_sentences
 from ctprep.reports.reading.language import Rules
 from ctprep.reports.reading.sections import READ_SECTIONS, find_sections
+from ctprep.reports.reading.sentences import split_sentences
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ def read_findings(text: str, rules: Rules) -> str:
     Returns:
         The sections in their order; empty where there is no sentence in them.
     """
-    if not any(is_read for _, is_read in read_sentences(text, rules)):
-        return ""
-    parts = (
+    parts = [
         text[section.start : section.stop]
         for section in find_sections(text, rules)
         if section.name in READ_SECTIONS
-    )
+    ]
+    if not any(split_sentences(part, rules) for part in parts):
+        return ""
     return " ".join(" ".join(parts).split())

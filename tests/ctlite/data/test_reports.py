@@ -94,6 +94,17 @@ def test_reconstructions_have_the_report_of_their_study() -> None:
     assert {scan_id: text.full for scan_id, text in found.items()} == {"s1": "2024-a1", "s2": "s2"}
 
 
+def test_the_report_of_another_patient_is_no_study_s() -> None:
+    """A study spelled like another's scan is refused, and nobody is trained on a wrong text."""
+    rows = [
+        ScanRow(scan_id="s1", patient_id="p", split="train", study_id="S9"),
+        ScanRow(scan_id="s9", patient_id="q", split="test", study_id="T"),
+    ]
+
+    with pytest.raises(TableError, match="'s1' has no row of its own, and its study 'S9'"):
+        reports_of_scans({"s9": ReportText("s9", "s9", "")}, rows)
+
+
 def test_sentences_are_drawn_without_repeats(table: Path) -> None:
     """Both sentences of a report come before any comes again, in an order drawn by epoch."""
     reports = Reports(read_report_texts(table), words, choice="sentences", per_scan=3)

@@ -141,6 +141,21 @@ def test_labels_of_a_data_set_by_study(run: Path, tmp_path: Path) -> None:
         evaluate(run, dataset="rad_chestct")
 
 
+def test_labels_of_a_training_scan_are_no_study_s(run: Path) -> None:
+    """Scan s99 trains; the test scan of study S99 does not get its labels."""
+    scans = (run.parent / "scans.csv").read_text()
+    (run.parent / "scans.csv").write_text(
+        scans.replace("study15", "S99") + "s99,p99,train,s99.nii.gz,study99\n"
+    )
+    labels = (run.parent / "labels.csv").read_text()
+    (run.parent / "labels.csv").write_text(labels.replace("s15", "s99"))
+
+    with pytest.raises(TableError, match="'s15' has no row of its own, and its study 'S99'") as got:
+        evaluate(run)
+
+    assert got.value.where == "labels.csv"
+
+
 def test_what_is_written_can_be_read_again(run: Path) -> None:
     """`metrics.json` is whole, and says what it was made with."""
     found = evaluate(run, prompts=CT_CLIP_PROMPTS, seed=4)

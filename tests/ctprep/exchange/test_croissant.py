@@ -347,3 +347,23 @@ def test_mlcroissant_reads_every_row(corpus: Path, jsonld_tables: tuple[str, ...
     assert rows("store")[0]["store/volumes"] == 4
     if "scans" in given:
         assert [row["scans/split"] for row in rows("scans")][:3] == [b"train", b"train", b"tune"]
+
+
+def test_rows_of_studies_are_of_their_volumes(corpus: Path) -> None:
+    """They are neither lost nor missing, and, being no scans, refer to none."""
+    (corpus / "labels.csv").write_text("scan_id,Emphysema\ns1,1\nb1,0\ngone,1\n")
+
+    made = describe_corpus(
+        corpus / "hifi.zarr",
+        corpus / "croissant.json",
+        about_of(),
+        scans=corpus / "scans.csv",
+        labels=corpus / "labels.csv",
+        reports=corpus / "reports.parquet",
+    )
+
+    assert (made.absent["labels"], made.unlisted["labels"]) == (("gone",), ("c1",))
+    assert (made.absent["scans"], made.unlisted["scans"]) == (("gone",), ())
+    fields = fields_of(json.loads(made.content))
+    assert "references" not in fields["labels/scan_id"]
+    assert fields["reports/scan_id"]["references"] == {"field": {"@id": "scans/scan_id"}}

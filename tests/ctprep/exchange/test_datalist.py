@@ -294,3 +294,35 @@ def test_monai_loads_what_was_exported(corpus: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(image.affine.numpy(), affine[:, [2, 1, 0, 3]])
     assert loaded[0]["report"] == "Nodule of 8 mm."
     np.testing.assert_array_equal(loaded[1]["label"], [0, np.nan])
+
+
+def test_rows_of_studies_reach_their_scans(corpus: Path) -> None:
+    """Both scans of s1 have its labels and report, but for a scan's own; none is counted lost."""
+    (corpus / "labels.csv").write_text("scan_id,Emphysema\ns1,1\na2,0\ns2,0\nc1,\n")
+    rows = [report("s1", "Nodule."), report("b1", "Emphysema."), report("s3", "Cyst.")]
+    write_reports(corpus / "reports.parquet", rows)
+
+    plan = planned(corpus)
+
+    entries = {scan_id: own for part in plan.entries.values() for scan_id, own in part.items()}
+    assert {scan_id: own["label"] for scan_id, own in entries.items()} == {
+        "a1": [1], "a2": [0], "b1": [0], "c1": [None],
+    }  # fmt: skip
+    assert {scan_id: own["report"] for scan_id, own in entries.items()} == {
+        "a1": "Nodule.", "a2": "Nodule.", "b1": "Emphysema.", "c1": "Cyst.",
+    }  # fmt: skip
+    assert (plan.unlabeled, plan.unreported) == (0, 0)
+
+
+@pytest.mark.parametrize("table", ["labels", "reports"])
+def test_the_row_of_another_scan_is_no_study_s(corpus: Path, table: str) -> None:
+    """Study GONE is spelled like a scan that the store lacks, whose row would be taken."""
+    scans = (corpus / "scans.csv").read_text()
+    (corpus / "scans.csv").write_text(scans.replace("s3", "GONE"))
+    write_reports(corpus / "reports.parquet", [report("gone", "Nodule.")])
+    file = {"labels": "labels.csv", "reports": "reports.parquet"}[table]
+
+    with pytest.raises(TableError, match="'c1' has no row of its own, and its study 'GONE'") as got:
+        planned(corpus, **{"labels": None, "reports": None, table: corpus / file})
+
+    assert got.value.where == file

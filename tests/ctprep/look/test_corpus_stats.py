@@ -21,7 +21,7 @@ from ctprep.look.corpus_stats import (
 )
 from ctprep.look.stats_files import write_stats
 from ctprep.store.catalog import CATALOG_SCHEMA
-from ctprep.store.errors import CtError, StoreError
+from ctprep.store.errors import CtError, StoreError, TableError
 from ctprep.store.store import VolumeStore
 
 SCANS = """scan_id,patient_id,split,path
@@ -97,6 +97,16 @@ def test_rows_of_studies_count_for_their_scans(corpus) -> None:
         LabelCount("Emphysema", "test", 0, 1, 0, 0),
     )
     assert (stats.unlabeled, stats.absent) == (1, 1)
+
+
+def test_the_row_of_a_scan_out_of_the_store_is_no_study_s(corpus) -> None:
+    """Study GONE is not the scan `gone` of the table, whose labels it would count."""
+    scans = "scan_id,patient_id,split,study_id\na,p1,train,GONE\ngone,p2,test,T\n"
+    (corpus / "scans.csv").write_text(scans)
+    (corpus / "labels.csv").write_text("scan_id,Emphysema\ngone,1\n")
+
+    with pytest.raises(TableError, match="'a' has no row of its own, and its study 'GONE'"):
+        measure(corpus)
 
 
 def test_without_tables_there_is_one_split(corpus) -> None:

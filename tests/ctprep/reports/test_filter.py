@@ -261,6 +261,17 @@ def test_reports_of_studies_are_taken_for_their_scans(tmp_path: Path) -> None:
     assert _rows(out).keys() == {"2024-a1"}
 
 
+def test_a_scan_s_report_is_not_that_of_a_study_spelled_alike(tmp_path: Path) -> None:
+    """The scan `x` has no report, whatever the scan `a` has."""
+    scans = _table(
+        tmp_path, "scan_id,patient_id,split,study_id\nx,p1,train,A\na,p2,train,B\n", "scans.csv"
+    )
+    raw = _table(tmp_path, "scan_id,report_text\na,Emphysema is seen.\n")
+
+    with pytest.raises(TableError, match="'x' has no row of its own, and its study 'A'"):
+        next(filter_reports(raw, tmp_path / "out.parquet", scan_table=scans))
+
+
 def test_the_normal_sentence_is_configured(tmp_path: Path) -> None:
     """Any sentence but an empty one."""
     out = tmp_path / "reports.parquet"

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from cli import ctprep
 from ctprep.reports.filter import filter_reports
-from ctprep.reports.label import LabelItem, label_reports
+from ctprep.reports.label import LabelItem, Level, label_reports
 from ctprep.reports.labels.labeller import Judgement
 from ctprep.reports.labels.rules_labeller import Doubt, RulesLabeller
 from ctprep.store.columns import read_text_table, text_column
@@ -186,6 +186,36 @@ def test_accessions_of_a_hospital_are_met(tmp_path: Path, level: str) -> None:
 
     expected = {"reconstruction": ("x1", "x2"), "scan": ("2024-a-01",)}
     assert read_labels(out).scan_ids == expected[level]
+
+
+ALIKE = """scan_id,patient_id,split,study_id
+x1,p1,train,A
+x2,p1,train,A
+a,p2,train,B
+"""
+
+
+@pytest.mark.parametrize("level", ["reconstruction", "scan"])
+def test_a_scan_s_report_is_not_that_of_a_study_spelled_alike(tmp_path: Path, level: Level) -> None:
+    """Refused before the work where a scan would take it."""
+    raw = _table(tmp_path, "scan_id,report_text\nx1,A nodule.\na,Emphysema is seen.\n")
+    scans, out = _table(tmp_path, ALIKE, "scans.csv"), tmp_path / "labels.csv"
+
+    with pytest.raises(TableError, match="'x2' has no row of its own, and its study 'A'"):
+        next(label_reports(raw, out, scan_table=scans, level=level))
+
+
+def test_scans_with_reports_of_their_own_need_no_study(tmp_path: Path) -> None:
+    """By scan, each takes its own, and an empty one nobody's; by study, rows would be misread."""
+    raw = _table(tmp_path, "scan_id,report_text\nx1,A nodule.\nx2,\na,Emphysema is seen.\n")
+    scans, out = _table(tmp_path, ALIKE, "scans.csv"), tmp_path / "labels.csv"
+
+    items = {item.scan_id: item for item in label_reports(raw, out, scan_table=scans)}
+
+    assert items["x1"].present == items["x2"].present == ("Lung nodule",)
+    assert items["a"].present == ("Emphysema",)
+    with pytest.raises(TableError, match="the study 'a' would be read as another's"):
+        next(label_reports(raw, out, scan_table=scans, level="scan"))
 
 
 def test_errors(tmp_path: Path) -> None:

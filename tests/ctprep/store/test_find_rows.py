@@ -72,7 +72,7 @@ def test_a_study_spelled_like_another_scan_is_refused(of_other: str | None) -> N
 
 def test_two_studies_of_one_spelling_are_refused() -> None:
     """As a row's name, both are `a-1`."""
-    with pytest.raises(TableError, match="studies 'A/1' and 'a-1' .* 'a-1'"):
+    with pytest.raises(TableError, match=r"studies 'A/1' and 'a-1' .* 'a-1'"):
         find_rows({"x": "A/1", "y": "a-1"}, {"a-1"})
 
     assert find_rows({"x": "A/1", "y": "a-1"}, {"x"}) == {"x": "x"}
