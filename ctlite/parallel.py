@@ -1,5 +1,6 @@
 """One stage on many processes: whole on each (DDP), or its parameters divided (FSDP2)."""
 
+import atexit
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -86,6 +87,9 @@ def _shard(stage: Stage) -> None:
     # Nothing is done in place to what a layer returns.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
     mesh = init_device_mesh(device.type, (ranks.world_size(),))
+    # Caches of torch keep the mesh, and the mesh of torch 2.13 the group, whose threads are to end
+    # before the interpreter does (`ranks.join`). Called before the group is left.
+    atexit.register(getattr(mesh, "_pg_registry", {}).clear)
     # What is frozen has neither gradient nor moments, and a teacher is read layer by layer.
     kept = {parameter for parameter in stage.parameters() if not parameter.requires_grad}
     for parameter in stage.parameters():

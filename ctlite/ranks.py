@@ -8,6 +8,7 @@ parameters' gradients over the ranks is then the gradient of the one loss.
 """
 
 import atexit
+import gc
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -51,7 +52,15 @@ def join(device: torch.device) -> None:
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     # Not when a run ends: another may follow, and the store that they met by knows no second time.
-    atexit.register(dist.destroy_process_group)
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    # The threads of gloo may hold the last word on a tensor. One that lets go of it while the
+    # interpreter ends aborts the process (https://github.com/pytorch/pytorch/issues/190489), and
+    # they end with the last that knows the group, also models in cycles.
+    gc.collect()
+    dist.destroy_process_group()
 
 
 def first_alone(work: Callable[[], T], otherwise: Callable[[], T]) -> T:
