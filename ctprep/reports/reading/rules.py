@@ -48,8 +48,9 @@ def judge(sentence: str, rules: Rules) -> Judgement:
     if rules.keep.search(text):
         return Judgement(is_normal=False)
     text, routines = rules.routine.subn(" ", text)
-    if ":" in text:
+    if ":" in text or " - " in text:
         text = rules.told_none.sub(rf"{DENIED}\1", text)
+    text = rules.list_and.sub(rules.list_or, text)
     judged = [
         verdict
         for statement in rules.clause_break.split(text)
@@ -138,6 +139,9 @@ def _judge_pieces(pieces: list[str], rules: Rules) -> str:
             return "unexplained"
         if _is_denied_twice(" , ".join(pieces), covered, rules):
             return "unexplained"
+        # "No mass, density in the left lobe".
+        if any(_is_stray(set(_WORD.findall(part)), rules) for part in uncovered.split(" , ")[1:]):
+            return "unexplained"
         if sum(word in rules.presence for word in _WORD.findall(covered)) > 1:
             # "no growth is seen in the nodules observed" tells of nodules.
             return "unexplained"
@@ -145,17 +149,24 @@ def _judge_pieces(pieces: list[str], rules: Rules) -> str:
     if words & rules.normal:
         # "Density in the left lung, heart normal": the normal heart explains no density.
         lines = [] if words & rules.verb else [set(_WORD.findall(piece)) for piece in pieces]
-        stray = any(
-            line & rules.ambiguous and not line & rules.normal and line - rules.ambiguous
-            for line in lines
-        )
-        return "unexplained" if stray else "normal"
-    return "unexplained" if words & rules.presence else "neutral"
+        is_stray = any(_is_stray(line, rules) for line in lines)
+        return "unexplained" if is_stray else "normal"
+    # "The lungs are clear, density in the left lobe": a measure that nobody calls normal.
+    is_finding = bool(words & rules.presence) or _is_stray(words, rules)
+    return "unexplained" if is_finding else "neutral"
+
+
+def _is_stray(words: set[str], rules: Rules) -> bool:
+    """Tell whether words name a measure of something without calling it normal."""
+    measures = words & rules.ambiguous
+    return bool(measures) and not words & rules.normal and bool(words - measures)
 
 
 def _is_verdict(text: str, rules: Rules) -> bool:
     """Tell whether a text calls something normal that need not be known by name."""
-    if not rules.verdict.search(text.strip()) or rules.denies(text):
+    if not rules.verdict.search(text.strip()) or rules.no_verdict.search(text):
+        return False
+    if rules.denies(text):
         return False
     findings = rules.negated_in_a_row - rules.neutral
     return findings.isdisjoint(_WORD.findall(text))
@@ -192,9 +203,8 @@ def find_negation(pieces: list[str], rules: Rules) -> tuple[str, str]:
         has_verb = not rules.verb.isdisjoint(_WORD.findall(clause))
         first, _, others = scope.partition(" , ")
         is_list = has_verb or rules.list_end.search(scope) or _in_a_row(others, rules)
-        if not is_list:
-            # "No A, B in the left lung": telegraphic, B may be a finding.
-            scope = first
+        # "No A, B in the left lung": telegraphic, B may be a finding.
+        scope = _before_normal(scope, rules) if is_list else first
         end = rules.negation_end.search(scope)
         scope = scope[: end.start()] if end else scope
         rest = clause[: before.start()] + " " + clause[before.end() + len(scope) :]
@@ -210,6 +220,16 @@ def find_negation(pieces: list[str], rules: Rules) -> tuple[str, str]:
         begin += _length_of_stray(clause[begin : after.start()], rules)
         return clause[begin : after.start()] or " ", clause[:begin] + clause[after.end() :]
     return "", clause
+
+
+def _before_normal(scope: str, rules: Rules) -> str:
+    """Cut a list of denied findings where its pieces begin to tell of normal ones."""
+    pieces = scope.split(" , ")
+    normal = rules.normal - rules.negated_in_a_row
+    for number, piece in enumerate(pieces[1:], 1):
+        if not normal.isdisjoint(_WORD.findall(piece)):
+            return " , ".join(pieces[:number])
+    return scope
 
 
 def _length_of_stray(told: str, rules: Rules) -> int:
