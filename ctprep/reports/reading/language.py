@@ -68,7 +68,6 @@ class Rules:
     steady: frozenset[str]
     steady_phrase: re.Pattern[str]
     steady_subject: frozenset[str]
-    steady_frame: frozenset[str]
     negated_in_a_row: frozenset[str]
 
     @property
@@ -185,7 +184,6 @@ def _compile(name: str, data: bytes, lists: dict[str, Any]) -> Rules:
         steady=frozenset(lists["steady"]),
         steady_phrase=either(lists["steady_phrase"]),
         steady_subject=frozenset(lists["steady_subject"]),
-        steady_frame=frozenset(lists["steady_frame"]),
         negated_in_a_row=frozenset(lists["negated_in_a_row"]),
     )
 

@@ -140,7 +140,8 @@ def _judge_pieces(pieces: list[str], rules: Rules) -> str:
         if _is_denied_twice(" , ".join(pieces), covered, rules):
             return "unexplained"
         # "No mass, density in the left lobe".
-        if any(_is_stray(set(_WORD.findall(part)), rules) for part in uncovered.split(" , ")[1:]):
+        whole = {piece.strip() for piece in pieces} & {p.strip() for p in uncovered.split(" , ")}
+        if any(_is_stray(set(_WORD.findall(piece)), rules) for piece in whole):
             return "unexplained"
         if sum(word in rules.presence for word in _WORD.findall(covered)) > 1:
             # "no growth is seen in the nodules observed" tells of nodules.
@@ -148,8 +149,11 @@ def _judge_pieces(pieces: list[str], rules: Rules) -> str:
         return "absent"
     if words & rules.normal:
         # "Density in the left lung, heart normal": the normal heart explains no density.
-        lines = [] if words & rules.verb else [set(_WORD.findall(piece)) for piece in pieces]
-        is_stray = any(_is_stray(line, rules) for line in lines)
+        lines = [] if words & rules.verb else [_WORD.findall(piece) for piece in pieces]
+        if lines and lines[0] and lines[0][0] in rules.normal:
+            # "Normal heart size and vascular markings"; not what is told with its place.
+            lines = [line for line in lines if not rules.place.isdisjoint(line)]
+        is_stray = any(_is_stray(set(line), rules) for line in lines)
         return "unexplained" if is_stray else "normal"
     # "The lungs are clear, density in the left lobe": a measure that nobody calls normal.
     is_finding = bool(words & rules.presence) or _is_stray(words, rules)
@@ -187,8 +191,7 @@ def _is_denied_twice(clause: str, covered: str, rules: Rules) -> bool:
 def _without_steady(words: set[str], rules: Rules) -> set[str]:
     """Put a word of normality for the steady words, where they are said of a named organ only."""
     rest = words - rules.steady
-    known = rules.steady_subject | rules.steady_frame | rules.normal
-    if rest & rules.steady_subject and rest <= known:
+    if rest & rules.steady_subject and rest <= rules.neutral - rules.ambiguous - rules.presence:
         return (rest & rules.neutral) | {rules.normal_mark}
     return words
 
@@ -236,7 +239,7 @@ def _length_of_stray(told: str, rules: Rules) -> int:
     """Measure what a cue behind does not deny: "emphysema in both lungs, effusion is not seen"."""
     head, comma, last = told.rpartition(" , ")
     words = set(_WORD.findall(head))
-    is_placed = not words.isdisjoint(rules.place) and not words <= rules.neutral
+    is_placed = not words.isdisjoint(rules.place) and not words <= rules.neutral - rules.ambiguous
     if (
         not is_placed
         or rules.list_end.search(told)

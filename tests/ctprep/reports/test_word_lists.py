@@ -121,8 +121,12 @@ DROPPED_BY = {
         "Lines and tubes: none.",
         "No hilar LAD.",
         "The pulmonary veins drain normally.",
+        "The aorta measures 32 mm, within normal limits.",
     ],
-    "steady_phrase": ["Heart size is unchanged from prior study."],
+    "steady_phrase": [
+        "Heart size is unchanged from prior study.",
+        "Heart size is normal but stable.",
+    ],
     "routine": [
         "Mediastinal structures could not be evaluated.",
         "The lungs are suboptimal.",
