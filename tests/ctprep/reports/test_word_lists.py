@@ -147,6 +147,10 @@ DROPPED_BY = {
         "Dose reduction techniques.",
         "Two views of the chest were obtained.",
         "Image quality is diagnostic.",
+        "Respiratory motion limits evaluation of the lungs.",
+        "The results were communicated to Dr. Smith by telephone.",
+        "Thank you for this referral.",
+        "Continue annual screening with low-dose CT in 12 months.",
         "Clinical and laboratory correlation will be appropriate.",
     ],
     "negation_before": [
