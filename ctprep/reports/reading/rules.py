@@ -139,9 +139,7 @@ def _judge_pieces(pieces: list[str], rules: Rules) -> str:
             return "unexplained"
         if _is_denied_twice(" , ".join(pieces), covered, rules):
             return "unexplained"
-        # "No mass, density in the left lobe".
-        whole = {piece.strip() for piece in pieces} & {p.strip() for p in uncovered.split(" , ")}
-        if any(_is_stray(set(_WORD.findall(piece)), rules) for piece in whole):
+        if words & rules.ambiguous and _has_stray_piece(pieces, uncovered, rules):
             return "unexplained"
         if sum(word in rules.presence for word in _WORD.findall(covered)) > 1:
             # "no growth is seen in the nodules observed" tells of nodules.
@@ -164,6 +162,12 @@ def _is_stray(words: set[str], rules: Rules) -> bool:
     """Tell whether words name a measure of something without calling it normal."""
     measures = words & rules.ambiguous
     return bool(measures) and not words & rules.normal and bool(words - measures)
+
+
+def _has_stray_piece(pieces: list[str], uncovered: str, rules: Rules) -> bool:
+    """Tell whether a piece that no denial touches is stray: "no mass, density in the left lobe"."""
+    whole = {piece.strip() for piece in pieces} & {p.strip() for p in uncovered.split(" , ")}
+    return any(_is_stray(set(_WORD.findall(piece)), rules) for piece in whole)
 
 
 def _is_verdict(text: str, rules: Rules) -> bool:
@@ -191,7 +195,8 @@ def _is_denied_twice(clause: str, covered: str, rules: Rules) -> bool:
 def _without_steady(words: set[str], rules: Rules) -> set[str]:
     """Put a word of normality for the steady words, where they are said of a named organ only."""
     rest = words - rules.steady
-    if rest & rules.steady_subject and rest <= rules.neutral - rules.ambiguous - rules.presence:
+    tells = rest & rules.ambiguous or rest & rules.presence
+    if rest & rules.steady_subject and rest <= rules.neutral and not tells:
         return (rest & rules.neutral) | {rules.normal_mark}
     return words
 
@@ -228,9 +233,8 @@ def find_negation(pieces: list[str], rules: Rules) -> tuple[str, str]:
 def _before_normal(scope: str, rules: Rules) -> str:
     """Cut a list of denied findings where its pieces begin to tell of normal ones."""
     pieces = scope.split(" , ")
-    normal = rules.normal - rules.negated_in_a_row
     for number, piece in enumerate(pieces[1:], 1):
-        if not normal.isdisjoint(_WORD.findall(piece)):
+        if rules.normal.intersection(_WORD.findall(piece)) - rules.negated_in_a_row:
             return " , ".join(pieces[:number])
     return scope
 
@@ -239,7 +243,8 @@ def _length_of_stray(told: str, rules: Rules) -> int:
     """Measure what a cue behind does not deny: "emphysema in both lungs, effusion is not seen"."""
     head, comma, last = told.rpartition(" , ")
     words = set(_WORD.findall(head))
-    is_placed = not words.isdisjoint(rules.place) and not words <= rules.neutral - rules.ambiguous
+    is_known = words <= rules.neutral and words.isdisjoint(rules.ambiguous)
+    is_placed = not words.isdisjoint(rules.place) and not is_known
     if (
         not is_placed
         or rules.list_end.search(told)
