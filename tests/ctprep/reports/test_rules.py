@@ -115,7 +115,7 @@ ABNORMAL = [
     "Density in the left lung, effusion is not seen.",
     "The lungs are free of nodules and a cyst.",
     "The lungs are free of nodules and lungs show cysts.",
-    "Density in the stable heart.",
+    "Density in the heart is stable.",
 ]
 ROUTINE = [
     "In the evaluation of the lungs;",
