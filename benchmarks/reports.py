@@ -351,9 +351,9 @@ NOTES = (
     "normality.",
     "Halves are by a seeded hash of the report's name (0). Version 1 of the lists was made "
     "looking at both sets; every change since then, and all words for labels, looked at the "
-    "tuned halves alone, and version 3 at sentences written for it "
-    "(tests/ctprep/reports/sentences_*.txt). While it was made, the figures of the held-out halves "
-    "were looked at five times, their sentences never.",
+    "tuned halves alone, and versions 3 and 4 at sentences written for them "
+    "(tests/ctprep/reports/sentences_*.txt). While version 3 was made, the figures of the held-out "
+    "halves were looked at five times, for version 4 once, at its end; their sentences never.",
     "Open-i: the sentences of the held-out report files as they occur are what reports would "
     "meet with. Stock phrases are in both halves; the sentences that no tuned file has are the "
     "hardest, and many of them are of files that are known by name only.",

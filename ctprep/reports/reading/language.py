@@ -40,6 +40,8 @@ class Rules:
     neutral_phrase: re.Pattern[str]
     normal_phrase: re.Pattern[str]
     verdict: re.Pattern[str]
+    no_verdict: re.Pattern[str]
+    """What a verdict may not be said of."""
     routine: re.Pattern[str]
     negation_before: re.Pattern[str]
     """A cue, or `DENIED`."""
@@ -47,6 +49,10 @@ class Rules:
     """A statement that is denied behind a colon; its group is what is denied."""
     negation_after: re.Pattern[str]
     negation_end: re.Pattern[str]
+    list_and: re.Pattern[str]
+    """A denied list that ends with "and"."""
+    list_or: str
+    """What stands for it, to end with "or"."""
     clause_break: re.Pattern[str]
     separator: re.Pattern[str]
     list_end: re.Pattern[str]
@@ -62,7 +68,6 @@ class Rules:
     steady: frozenset[str]
     steady_phrase: re.Pattern[str]
     steady_subject: frozenset[str]
-    steady_frame: frozenset[str]
     negated_in_a_row: frozenset[str]
 
     @property
@@ -153,6 +158,7 @@ def _compile(name: str, data: bytes, lists: dict[str, Any]) -> Rules:
         neutral_phrase=either(lists["neutral_phrase"]),
         normal_phrase=either(lists["normal_phrase"]),
         verdict=either(lists["verdict"]),
+        no_verdict=either(lists["no_verdict"]),
         routine=either(lists["routine"]),
         negation_before=re.compile(
             f"{DENIED}|{either(lists['negation_before'], whole_words=True).pattern}"
@@ -160,6 +166,8 @@ def _compile(name: str, data: bytes, lists: dict[str, Any]) -> Rules:
         told_none=told_none(lists["told_none"]),
         negation_after=either(lists["negation_after"], whole_words=True),
         negation_end=either(lists["negation_end"], whole_words=True),
+        list_and=_list_and(lists),
+        list_or=rf"\g<denied> {next(iter(lists['list_end']), '')} \g<last>",
         clause_break=re.compile(rf"[;.!?]|\b(?:{'|'.join(lists['clause_break'])})\b"),
         # "Effusion/pneumothorax" is one piece; a dash between blanks parts as a comma does.
         separator=re.compile(
@@ -176,15 +184,25 @@ def _compile(name: str, data: bytes, lists: dict[str, Any]) -> Rules:
         steady=frozenset(lists["steady"]),
         steady_phrase=either(lists["steady_phrase"]),
         steady_subject=frozenset(lists["steady_subject"]),
-        steady_frame=frozenset(lists["steady_frame"]),
         negated_in_a_row=frozenset(lists["negated_in_a_row"]),
     )
 
 
 def told_none(answers: Sequence[str]) -> re.Pattern[str]:
-    """Compile answers that deny, behind a colon, what stands before it, which is the group."""
+    """Compile answers that deny, behind a colon or dash, what stands before it, the group."""
     said = either(answers, whole_words=True).pattern
-    return re.compile(rf"(?:^|(?<=[,;.]))([^,;:.]+): ?(?:{said})(?= ?(?:$|[,;.]))")
+    return re.compile(rf"(?:^|(?<=[,;.]))([^,;:.]+?)(?:: ?| - )(?:{said})(?= ?(?:$|[,;.]))")
+
+
+def _list_and(lists: dict[str, Any]) -> re.Pattern[str]:
+    cue = either(lists["list_cue"], whole_words=True).pattern
+    joined = "|".join(lists["conjunction"])
+    strange = either(lists["list_stranger"], whole_words=True).pattern
+    verb = "|".join(lists["verb"])
+    return re.compile(
+        rf"(?P<denied>{cue}[\w ,-]{{3,120}}?),? (?:{joined}) (?!{strange})"
+        rf"(?P<last>(?:(?!(?:{verb})\b)[^\W\d_][\w-]* ?){{1,3}})(?=$|[.,;])"
+    )
 
 
 def _heading(headings: Iterable[str]) -> re.Pattern[str]:

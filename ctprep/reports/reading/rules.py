@@ -48,8 +48,9 @@ def judge(sentence: str, rules: Rules) -> Judgement:
     if rules.keep.search(text):
         return Judgement(is_normal=False)
     text, routines = rules.routine.subn(" ", text)
-    if ":" in text:
+    if ":" in text or " - " in text:
         text = rules.told_none.sub(rf"{DENIED}\1", text)
+    text = rules.list_and.sub(rules.list_or, text)
     judged = [
         verdict
         for statement in rules.clause_break.split(text)
@@ -138,24 +139,42 @@ def _judge_pieces(pieces: list[str], rules: Rules) -> str:
             return "unexplained"
         if _is_denied_twice(" , ".join(pieces), covered, rules):
             return "unexplained"
+        if words & rules.ambiguous and _has_stray_piece(pieces, uncovered, rules):
+            return "unexplained"
         if sum(word in rules.presence for word in _WORD.findall(covered)) > 1:
             # "no growth is seen in the nodules observed" tells of nodules.
             return "unexplained"
         return "absent"
     if words & rules.normal:
         # "Density in the left lung, heart normal": the normal heart explains no density.
-        lines = [] if words & rules.verb else [set(_WORD.findall(piece)) for piece in pieces]
-        stray = any(
-            line & rules.ambiguous and not line & rules.normal and line - rules.ambiguous
-            for line in lines
-        )
-        return "unexplained" if stray else "normal"
-    return "unexplained" if words & rules.presence else "neutral"
+        lines = [] if words & rules.verb else [_WORD.findall(piece) for piece in pieces]
+        if lines and lines[0] and lines[0][0] in rules.normal:
+            # "Normal heart size and vascular markings"; not what is told with its place.
+            lines = [line for line in lines if not rules.place.isdisjoint(line)]
+        is_stray = any(_is_stray(set(line), rules) for line in lines)
+        return "unexplained" if is_stray else "normal"
+    # "The lungs are clear, density in the left lobe": a measure that nobody calls normal.
+    is_finding = bool(words & rules.presence) or _is_stray(words, rules)
+    return "unexplained" if is_finding else "neutral"
+
+
+def _is_stray(words: set[str], rules: Rules) -> bool:
+    """Tell whether words name a measure of something without calling it normal."""
+    measures = words & rules.ambiguous
+    return bool(measures) and not words & rules.normal and bool(words - measures)
+
+
+def _has_stray_piece(pieces: list[str], uncovered: str, rules: Rules) -> bool:
+    """Tell whether a piece that no denial touches is stray: "no mass, density in the left lobe"."""
+    whole = {piece.strip() for piece in pieces} & {p.strip() for p in uncovered.split(" , ")}
+    return any(_is_stray(set(_WORD.findall(piece)), rules) for piece in whole)
 
 
 def _is_verdict(text: str, rules: Rules) -> bool:
     """Tell whether a text calls something normal that need not be known by name."""
-    if not rules.verdict.search(text.strip()) or rules.denies(text):
+    if not rules.verdict.search(text.strip()) or rules.no_verdict.search(text):
+        return False
+    if rules.denies(text):
         return False
     findings = rules.negated_in_a_row - rules.neutral
     return findings.isdisjoint(_WORD.findall(text))
@@ -176,8 +195,8 @@ def _is_denied_twice(clause: str, covered: str, rules: Rules) -> bool:
 def _without_steady(words: set[str], rules: Rules) -> set[str]:
     """Put a word of normality for the steady words, where they are said of a named organ only."""
     rest = words - rules.steady
-    known = rules.steady_subject | rules.steady_frame | rules.normal
-    if rest & rules.steady_subject and rest <= known:
+    tells = rest & rules.ambiguous or rest & rules.presence
+    if rest & rules.steady_subject and rest <= rules.neutral and not tells:
         return (rest & rules.neutral) | {rules.normal_mark}
     return words
 
@@ -192,9 +211,8 @@ def find_negation(pieces: list[str], rules: Rules) -> tuple[str, str]:
         has_verb = not rules.verb.isdisjoint(_WORD.findall(clause))
         first, _, others = scope.partition(" , ")
         is_list = has_verb or rules.list_end.search(scope) or _in_a_row(others, rules)
-        if not is_list:
-            # "No A, B in the left lung": telegraphic, B may be a finding.
-            scope = first
+        # "No A, B in the left lung": telegraphic, B may be a finding.
+        scope = _before_normal(scope, rules) if is_list else first
         end = rules.negation_end.search(scope)
         scope = scope[: end.start()] if end else scope
         rest = clause[: before.start()] + " " + clause[before.end() + len(scope) :]
@@ -212,11 +230,21 @@ def find_negation(pieces: list[str], rules: Rules) -> tuple[str, str]:
     return "", clause
 
 
+def _before_normal(scope: str, rules: Rules) -> str:
+    """Cut a list of denied findings where its pieces begin to tell of normal ones."""
+    pieces = scope.split(" , ")
+    for number, piece in enumerate(pieces[1:], 1):
+        if rules.normal.intersection(_WORD.findall(piece)) - rules.negated_in_a_row:
+            return " , ".join(pieces[:number])
+    return scope
+
+
 def _length_of_stray(told: str, rules: Rules) -> int:
     """Measure what a cue behind does not deny: "emphysema in both lungs, effusion is not seen"."""
     head, comma, last = told.rpartition(" , ")
     words = set(_WORD.findall(head))
-    is_placed = not words.isdisjoint(rules.place) and not words <= rules.neutral
+    is_known = words <= rules.neutral and words.isdisjoint(rules.ambiguous)
+    is_placed = not words.isdisjoint(rules.place) and not is_known
     if (
         not is_placed
         or rules.list_end.search(told)

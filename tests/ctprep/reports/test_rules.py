@@ -27,6 +27,8 @@ NORMAL = [
     "The lungs are well-aerated.",
     "Nonobstructive bowel pattern.",
     "The heart remains normal in size.",
+    "Normal heart size and hilar markings.",
+    "The aorta and heart are stable.",
     "Cardiac silhouette is normal in size and contour, and stable.",
     "Heart size is unchanged from prior study.",
     "Heart size is at the upper limit of normal.",
@@ -56,6 +58,9 @@ ABSENT = [
     "No effusion or no pneumothorax.",
     "No effusion/pneumothorax.",
     "In the left lung no nodule, in the right lung no mass.",
+    "The lungs are free of nodules, masses, and cysts.",
+    "No nodule or mass, heart normal.",
+    "Nodules - none.",
 ]
 ABNORMAL = [
     "A 4 mm nodule in the right upper lobe.",
@@ -105,6 +110,12 @@ ABNORMAL = [
     "Right lung.",
     "Cavity in the left lung, heart normal.",
     "The left hilum could not be evaluated due to density.",
+    "The lungs are clear, density in the left lobe.",
+    "No mass, density in the left lobe.",
+    "Density in the left lung, effusion is not seen.",
+    "The lungs are free of nodules and a cyst.",
+    "The lungs are free of nodules and lungs show cysts.",
+    "Density in the heart is stable.",
 ]
 ROUTINE = [
     "In the evaluation of the lungs;",
@@ -152,6 +163,22 @@ def test_findings_of_many_styles_stay() -> None:
 
     assert len(sentences) > 400
     assert [text for text in sentences if judge(text, RULES).is_normal] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "is_normal", "share"),
+    [("normal", True, 0.94), ("abnormal", False, 0.99)],
+)
+def test_sentences_that_the_rules_were_not_mended_on(
+    name: str, is_normal: bool, share: float
+) -> None:
+    """Written with the halves in the files above, and left alone since: most are judged right."""
+    sentences = _written(f"sentences_{name}_untuned.txt")
+
+    right = [judge(text, RULES).is_normal == is_normal for text in sentences]
+
+    assert len(sentences) == 200
+    assert sum(right) / len(right) >= share
 
 
 @pytest.mark.parametrize("sentence", ROUTINE)
