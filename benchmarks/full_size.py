@@ -31,6 +31,7 @@ from ctprep.store.attributes import (
     StoreAttributes,
     VolumeAttributes,
 )
+from ctprep.store.machine import count_cores
 from ctprep.store.store import VolumeStore
 from ctprep.store.tables import ScanRow, write_scans
 
@@ -84,7 +85,7 @@ def scan_patient(store_path: Path, index: int) -> None:
 def make_stores(work: Path, source: Path | None) -> None:
     """Make stores, tables and the teacher in a folder."""
     hifi, jpeg = work / "hifi.zarr", work / "q90.zarr"
-    workers = len(os.sched_getaffinity(0))
+    workers = count_cores()
     if source is not None:
         run(tool("ctprep"), "ingest", source, hifi, "--workers", workers)
     else:
@@ -160,14 +161,11 @@ def train(work: Path, stage: str, asked: argparse.Namespace) -> tuple[list[Figur
     return metrics, row
 
 
-def hardware() -> str:
-    """Name what the steps run on."""
+def card() -> str | None:
+    """Name the GPU that the steps run on."""
     import torch
 
-    processor = f"{len(os.sched_getaffinity(0))} cores {platform.machine()}"
-    if not torch.cuda.is_available():
-        return processor
-    return f"{torch.cuda.get_device_name()}, {processor}"
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
 def main() -> None:
@@ -184,9 +182,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         make_stores(Path(work), asked.source)
         runs = {stage: train(Path(work), stage, asked) for stage in asked.stages}
+    processor = f"{count_cores()} cores {platform.machine()}"
+    machine = ", ".join(filter(None, (card(), processor)))
     options = f", {', '.join(asked.set)}" if asked.set else ""
     lines = [
-        f"# The paper's recipes at the published v1 size, {hardware()}, {datetime.now(UTC).date()}",
+        f"# The paper's recipes at the published v1 size, {machine}, {datetime.now(UTC).date()}",
         "",
         f"`ctlite train`, batch {asked.batch_size}, {asked.precision}, random weights, "
         f"{'real scans' if asked.source else 'synthetic scans'}, {asked.steps} steps{options}. "
@@ -208,7 +208,7 @@ def main() -> None:
         for stage, (metrics, _) in runs.items()
         for row in metrics
     ]
-    publish("full-size", lines, asked.out)
+    publish("full-size", lines, asked.out, accelerator=card())
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Each part of a step is timed forward and backward as it is, and in other ways that give the same
 numbers but for rounding; then whole steps are, with the options that a run has.
-Run: python benchmarks/gpu_parts.py [--geometry v1|v2|tiny] [--batch N] [--profile] [--out FOLDER]
+Run: python benchmarks/gpu_parts.py [--geometry tiny|medium|v1|v2] [--batch N] [--profile]
+    [--out FOLDER]
 """
 
 import argparse
@@ -18,7 +19,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
+from results import accelerator_slug, processor_slug
+from step import FRAMES, GEOMETRIES
 from torch import Tensor, nn
+from torch._C._autograd import DeviceType
 
 from ctlite.compiling import compile_blocks
 from ctlite.losses.fast import FAST_TERMS, fast_losses
@@ -31,21 +35,6 @@ from ctlite.models.projection import SFP
 from ctlite.models.tower import PositionConvolution
 from ctlite.precision import Precision, computing_in
 
-TINY = {
-    "dim": 64,
-    "codebook_size": 64,
-    "image_size": 64,
-    "patch_size": 16,
-    "temporal_patch_size": 8,
-    "spatial_depth": 1,
-    "temporal_depth": 1,
-}
-MAKE: dict[str, Callable[[], CTViT]] = {
-    "tiny": lambda: CTViT(**TINY),
-    "v1": CTViT.v1,
-    "v2": CTViT.v2,
-}
-FRAMES = {"tiny": 32, "v1": 240, "v2": 240}
 WARM_UP, ROUNDS = 3, 10
 KERNELS, NAME_LENGTH = 20, 90
 RANK, LATENT = 6, 512
@@ -112,7 +101,7 @@ def both_ways(forward: Callable[[], Tensor], *inputs: Tensor) -> Way:
         for tensor in inputs:
             tensor.grad = None
         out = forward()
-        out.float().square().mean().backward()
+        torch.autograd.backward(out.float().square().mean())
         return out
 
     return run
@@ -169,8 +158,8 @@ def convolve(
                     total = total + part * weight[:, 0, i, j, k]
         return total.reshape(x.shape)
     cells = F.pad(x.reshape(*grid, -1).permute(0, 4, 1, 2, 3), (1, 1, 1, 1, 2, 0))
-    out = module.dsconv(cells.contiguous())
-    return out.permute(0, 2, 3, 4, 1).reshape(x.shape)
+    convolved: Tensor = module.dsconv(cells)
+    return convolved.permute(0, 2, 3, 4, 1).reshape(x.shape)
 
 
 def time_convolution(bench: Bench, encoder: CTViT, grid: tuple[int, ...], p: Precision) -> None:
@@ -199,7 +188,7 @@ def time_convolution(bench: Bench, encoder: CTViT, grid: tuple[int, ...], p: Pre
         {
             "as it is": way("as it is"),
             "as it is, cudnn.benchmark": tuned,
-            "contiguous": way("contiguous"),
+            "features last": way("features last"),
             "three planes": way("planes"),
             "27 shifts": way("shifts"),
             "27 shifts, compiled": way("shifts", compiled),
@@ -262,7 +251,7 @@ def time_float32_parts(bench: Bench, encoder: CTViT, grid: tuple[int, ...]) -> N
     def style() -> Tensor:
         own.grad = None
         loss = style_loss(own, maps[1])
-        loss.backward()
+        torch.autograd.backward(loss)
         return loss
 
     bench.table("Style loss of a spatial block", {"float32": style, "TF32": in_tf32(style)})
@@ -299,7 +288,7 @@ def time_copy(bench: Bench, batch: int, frames: int, side: int) -> None:
 
 def time_steps(bench: Bench, asked: argparse.Namespace) -> None:
     """Whole steps with AdamW: encoder alone, and FAST."""
-    side = MAKE[asked.geometry]().image_size[0]
+    side = GEOMETRIES[asked.geometry]().image_size[0]
     shape = asked.batch, 1, FRAMES[asked.geometry], side, side
     volumes = torch.randint(0, 256, shape, dtype=torch.uint8, device=bench.device)
 
@@ -312,8 +301,8 @@ def time_steps(bench: Bench, asked: argparse.Namespace) -> None:
         fuse: bool = False,
     ) -> Way:
         torch.manual_seed(0)
-        teacher = MAKE[asked.geometry]().to(bench.device).eval().requires_grad_(False)
-        student = MAKE[asked.geometry]().to(bench.device).train()
+        teacher = GEOMETRIES[asked.geometry]().to(bench.device).eval().requires_grad_(False)
+        student = GEOMETRIES[asked.geometry]().to(bench.device).train()
         student.codebook.frozen, student.recompute = True, recompute
         if fuse:
             compile_blocks(nn.ModuleList([teacher, student]))
@@ -328,7 +317,7 @@ def time_steps(bench: Bench, asked: argparse.Namespace) -> None:
                         loss = torch.stack(list(terms.terms().values())).sum()
                     else:
                         loss = student(video).float().square().mean()
-                loss.backward()
+                torch.autograd.backward(loss)
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
             return loss
@@ -375,7 +364,7 @@ def profile(bench: Bench, way: Way) -> None:
         way()
         if is_gpu:
             torch.cuda.synchronize()
-    kind = torch.autograd.DeviceType.CUDA if is_gpu else torch.autograd.DeviceType.CPU
+    kind = DeviceType.CUDA if is_gpu else DeviceType.CPU
     spent = [
         (event.self_device_time_total if is_gpu else event.self_cpu_time_total, event)
         for event in found.key_averages()
@@ -391,7 +380,7 @@ def profile(bench: Bench, way: Way) -> None:
 def main() -> None:
     """Print the tables and write them beside this file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--geometry", choices=MAKE, default="v1")
+    parser.add_argument("--geometry", choices=GEOMETRIES, default="v1")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--profile", action="store_true", help="name the kernels of a step")
     parser.add_argument("--parts", action=argparse.BooleanOptionalAction, default=True)
@@ -401,7 +390,7 @@ def main() -> None:
     is_gpu = torch.cuda.is_available()
     bench = Bench(torch.device("cuda", 0) if is_gpu else torch.device("cpu"))
     name = torch.cuda.get_device_name() if is_gpu else platform.machine()
-    encoder = MAKE[asked.geometry]().to(bench.device)
+    encoder = GEOMETRIES[asked.geometry]().to(bench.device)
     frames, patch = FRAMES[asked.geometry], encoder.patch
     side, dim = encoder.image_size[0], encoder.codebook.embed.shape[-1]
     grid = asked.batch, frames // patch[0], side // patch[1], side // patch[2]
@@ -418,8 +407,8 @@ def main() -> None:
     del encoder
     if asked.steps:
         time_steps(bench, asked)
-    kind = name.lower().replace(" ", "-")
-    path = asked.out / f"gpu-parts-{asked.geometry}_{kind}_{datetime.now(UTC).date()}.md"
+    hardware = accelerator_slug(name) if is_gpu else processor_slug()
+    path = asked.out / f"gpu-parts-{asked.geometry}_{hardware}_{datetime.now(UTC).date()}.md"
     path.write_text("\n".join(bench.lines) + "\n")
 
 

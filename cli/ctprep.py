@@ -21,12 +21,12 @@ from cli.options import (
     Verbose,
     Version,
     Workers,
-    default_workers,
     start_logging,
 )
 from cli.reports import filter_reports
 from cli.split import split
 from cli.verify import verify
+from ctprep.store.machine import count_cores
 
 app = typer.Typer(
     name="ctprep",
@@ -144,7 +144,7 @@ def ingest(
             scans=scans,
             scan_ids=scan_ids,
             key=load_key(key_file, store=store, create=not dry_run),
-            workers=workers or default_workers(),
+            workers=workers or count_cores(),
             scheduler=scheduler,
             tolerant=tolerant,
             dry_run=dry_run,
@@ -187,7 +187,7 @@ def compress(
             jpeg_store,
             quality=quality,
             window=Window(center_hu=window[0], width_hu=window[1]),
-            workers=workers or default_workers(),
+            workers=workers or count_cores(),
             scheduler=scheduler,
             dry_run=dry_run,
         )
@@ -216,7 +216,7 @@ def phantom(
     start_logging(verbose)
     with mendable():
         scans = write_corpus(
-            out, patients=patients, seed=seed, size=size, workers=workers or default_workers()
+            out, patients=patients, seed=seed, size=size, workers=workers or count_cores()
         )
         count = sum(1 for _ in follow(scans, "phantom"))
         if as_json:

@@ -15,9 +15,9 @@ from cli.options import (
     Overwrite,
     Verbose,
     Workers,
-    default_workers,
     start_logging,
 )
+from ctprep.store.machine import count_cores
 
 if TYPE_CHECKING:
     from ctprep.exchange.datalist import DatalistPlan
@@ -70,7 +70,7 @@ def export_monai(
             plan,
             original_grid=original_grid,
             overwrite=overwrite,
-            workers=workers or default_workers(),
+            workers=workers or count_cores(),
             dry_run=dry_run,
         )
         _show_plan(plan, as_json=as_json)

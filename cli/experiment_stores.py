@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.options import default_workers
 from cli.progress import follow
 from ctlite.experiments.corpus import Corpus, jpeg_quality
 from ctlite.experiments.definition import CLEAN
 from ctprep.compress import compress_store
 from ctprep.store.errors import CtError, RecipeError
 from ctprep.store.layout import CATALOG
+from ctprep.store.machine import count_cores
 from ctprep.store.place import find_place
 
 if TYPE_CHECKING:
@@ -77,9 +77,7 @@ def _make_source(corpus: Corpus) -> Iterator[str]:
                 where=str(source),
             )
         return
-    scans = write_corpus(
-        source, patients=corpus.patients, seed=corpus.seed, workers=default_workers()
-    )
+    scans = write_corpus(source, patients=corpus.patients, seed=corpus.seed, workers=count_cores())
     for _ in follow(scans, "phantom"):
         pass
     marker.write_text(json.dumps(wanted) + "\n", encoding="utf-8")
@@ -96,9 +94,7 @@ def _make_store(corpus: Corpus, name: str) -> None:
         _check_archive(corpus, name)
         _through(_ingest(corpus, corpus.path(name), quality), "ingest")
         return
-    items = compress_store(
-        corpus.hifi, corpus.path(name), quality=quality, workers=default_workers()
-    )
+    items = compress_store(corpus.hifi, corpus.path(name), quality=quality, workers=count_cores())
     _through(items, f"compress {name}")
 
 
@@ -114,7 +110,7 @@ def _ingest(corpus: Corpus, store: str, quality: int | None) -> "Iterable[Item]"
         grid=load_grid(corpus.grid),
         scans=corpus.scans,
         key=load_key(store=store),
-        workers=default_workers(),
+        workers=count_cores(),
         native=None if quality is None else NativeJpeg(quality=quality),
     )
 

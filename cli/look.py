@@ -15,9 +15,9 @@ from cli.options import (
     Overwrite,
     Verbose,
     Workers,
-    default_workers,
     start_logging,
 )
+from ctprep.store.machine import count_cores
 
 Scans = Annotated[
     list[str] | None, typer.Option("--scan", metavar="ID", help="Only this scan; repeat for more.")
@@ -99,7 +99,7 @@ def export(
             scan_ids=scan or (),
             original_grid=original_grid,
             overwrite=overwrite,
-            workers=workers or default_workers(),
+            workers=workers or count_cores(),
             dry_run=dry_run,
         )
         show_items(items, "export", as_json)

@@ -1,7 +1,6 @@
 """Options that every verb of both commands spells alike."""
 
 import logging
-import os
 from importlib.metadata import version
 from typing import Annotated
 
@@ -47,8 +46,3 @@ def start_logging(verbose: int) -> None:
     """Send log records to standard error at the asked level."""
     levels = [logging.WARNING, logging.INFO, logging.DEBUG]
     logging.basicConfig(level=levels[min(verbose, 2)], format="%(levelname)s %(name)s: %(message)s")
-
-
-def default_workers() -> int:
-    """One worker a core that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

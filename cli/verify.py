@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.errors import EXIT_REFUSALS, mendable
-from cli.options import Json, Scheduler, Verbose, Workers, default_workers, start_logging
+from cli.options import Json, Scheduler, Verbose, Workers, start_logging
+from ctprep.store.machine import count_cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +55,7 @@ def verify(
             store,
             repair=repair,
             hifi=hifi,
-            workers=workers or default_workers(),
+            workers=workers or count_cores(),
             scheduler=scheduler,
         )
         left = show_findings(findings, as_json)

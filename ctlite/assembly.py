@@ -4,6 +4,8 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from ctlite import ranks
 from ctlite.data.loader import Loader
 from ctlite.data.reports import Reports, read_report_texts, reports_of_scans
@@ -13,11 +15,14 @@ from ctlite.recipe import DataRecipe, Recipe
 from ctlite.stages.stage import Need, Setup, Stage
 from ctprep.store.attributes import Kind
 from ctprep.store.errors import CtError, RecipeError, TableError, located
+from ctprep.store.machine import count_cores
 from ctprep.store.place import find_place
 from ctprep.store.store import VolumeStore
 from ctprep.store.tables import read_scans
 
 logger = logging.getLogger(__name__)
+
+THREADS_BESIDE_CPU, MOST_THREADS = 2, 16
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ def assemble(recipe: Recipe, on_block: OnBlock | None = None, *, is_plan: bool =
                 seed=recipe.seed,
                 shuffle=shuffle,
                 prefetch=data.prefetch,
-                threads=data.threads,
+                threads=data.threads or choose_threads(recipe.device),
                 unreadable_quota=data.unreadable_quota,
                 rank=ranks.rank(),
                 world_size=ranks.world_size(),
@@ -112,6 +117,20 @@ def assemble(recipe: Recipe, on_block: OnBlock | None = None, *, is_plan: bool =
     if reports is not None:
         _check_tokens(stage, data.max_tokens)
     return Parts(stage, loader, tuning)
+
+
+def choose_threads(device: str) -> int:
+    """Tell how many volumes to decode at once.
+
+    Args:
+        device: of the recipe. A GPU leaves the cores to the loader; a CPU needs them itself.
+
+    Returns:
+        The number of threads of this process.
+    """
+    if device == "cpu" or not torch.cuda.is_available():
+        return THREADS_BESIDE_CPU
+    return min(MOST_THREADS, max(THREADS_BESIDE_CPU, count_cores() // ranks.local_world_size()))
 
 
 def estimate_step(stage: Stage, recipe: Recipe) -> MemoryEstimate:

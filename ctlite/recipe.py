@@ -49,8 +49,9 @@ class DataRecipe(Section):
     """Tokens kept of a report; two of them mark its begin and end."""
     batch_size: int = Field(default=4, gt=0)
     """Scans in a batch of each process."""
-    threads: int = Field(default=2, gt=0)
-    """Volumes decoded at once."""
+    threads: int | None = Field(default=None, gt=0)
+    """Volumes decoded at once: by default 2 beside the work of a CPU, and beside that of a GPU as
+    many as the process has cores, 16 at most."""
     prefetch: int = Field(default=2, gt=0)
     """Batches decoded ahead."""
     cache: Path | None = None

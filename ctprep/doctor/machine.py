@@ -1,7 +1,6 @@
 """Check what is optional here, and how much of a machine it is."""
 
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from ctprep.doctor.check import Check, attempt, tell_versions
 from ctprep.jobs import memory_budget
+from ctprep.store.machine import count_cores
 
 TORCH_TIMEOUT_S = 180
 ASK_TORCH = """
@@ -36,11 +36,10 @@ def check_machine(folder: Path) -> Iterator[Check]:
     Args:
         folder: whose disk is looked at.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     free = shutil.disk_usage(folder).free
     for name, detail in (
         ("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
-        ("cores", f"{cores}"),
+        ("cores", f"{count_cores()}"),
         ("memory for workers", f"{memory_budget() / 1e9:.1f} GB"),
         ("free disk here", f"{free / 1e9:.1f} GB"),
     ):

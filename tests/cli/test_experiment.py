@@ -85,7 +85,7 @@ def test_real_data_is_never_made(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_synthetic_corpus_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Source, stores before and after resampling, reports; then there is nothing left to do."""
-    monkeypatch.setattr("cli.experiment_stores.default_workers", lambda: 1)
+    monkeypatch.setattr("cli.experiment_stores.count_cores", lambda: 1)
     corpus = find_corpus("phantom", tmp_path, ["corpus.patients=3"])
     names = ["hifi", "native-q50", "q30"]
     made = list(make_missing(corpus, names))

