@@ -1,7 +1,10 @@
 """How do ConText and NegEx do what our rules do? The same questions, asked of two libraries.
 
-Part of `benchmarks/reports.py`, which writes its table. Needs `pip install medspacy negspacy`; what
-is not installed is told so. Neither has a vocabulary of its own here: both are given ours.
+Part of `benchmarks/reports.py`, which writes its table; what is not installed is told so. Both are
+built for an older NumPy and need an environment of their own, in which the benchmark runs as well:
+`pip install medspacy negspacy jaxtyping pydantic rich typer "numpy<2" "pyarrow==20.*"`, and what
+else `ctprep.store` needs.
+Neither has a vocabulary of its own here: both are given ours.
 """
 
 import re
