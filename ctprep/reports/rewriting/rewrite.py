@@ -189,16 +189,14 @@ def _is_run(
 
 def _joints(tokens: Sequence[Token], places: Sequence[int], words: Words) -> list[tuple[str, ...]]:
     """Give what stands between each two of some words: gaps and links."""
-    return [
-        tuple(
-            token.word
-            for token in tokens[first + 1 : second]
-            if token.word not in words.free
-            # "A nodule of 5 mm", "a nodule measuring 5 mm".
-            and not (token.word == "of" and tokens[second].is_number)
-        )
-        for first, second in pairwise(places)
-    ]
+    joints = []
+    for first, second in pairwise(places):
+        between = [t.word for t in tokens[first + 1 : second] if t.word not in words.free]
+        # "A nodule of 5 mm", "a nodule measuring 5 mm"; but not "of of 5 mm".
+        if tokens[second].is_number and "of" in between:
+            between.remove("of")
+        joints.append(tuple(between))
+    return joints
 
 
 def _keeps_its_sense(tokens: Sequence[Token], first: int, stop: int, words: Words) -> bool:

@@ -65,6 +65,8 @@ INVENTED = {
 
 # What an earlier check let pass.
 ATTACKS = [
+    # no sentence
+    ("Small nodule of 5 mm", "Small nodule of of 5 mm"),
     # a place that moves from one finding to another
     ("No nodule in the right lung, effusion on the left", "Nodule in the right lung"),
     ("Nodule in the right lung, effusion on the left", "Right lung effusion"),
