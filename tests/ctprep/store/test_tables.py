@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ctprep.store import columns
 from ctprep.store.columns import to_scan_id
 from ctprep.store.errors import TableError
 from ctprep.store.labels import CT_LITE_LABELS, CT_RATE_LABELS
@@ -263,3 +264,26 @@ def test_scan_id_of_a_ct_rate_volume() -> None:
     """By hand."""
     assert to_scan_id("valid_53_a_1.nii.gz") == "valid_53_a_1"
     assert to_scan_id("Case 7 (b).NPZ") == "case-7-b-"
+
+
+def test_no_thread_of_arrow_keeps_a_python_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that let go of it while the program ended would abort the process, now and then."""
+    buffers = []
+
+    def spy(buffer: object) -> pa.BufferReader:
+        buffers.append(buffer)
+        return reader(buffer)
+
+    reader = pa.BufferReader
+    monkeypatch.setattr(columns.pa, "BufferReader", spy)
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"scan_id,report_text\na,Emphysema.\n")
+
+    columns.read_text_table(path)
+
+    assert buffers
+    # A buffer around an object of Python's holds on to it, as those of Arrow's own memory do not.
+    assert all(isinstance(buffer, pa.Buffer) and buffer.is_mutable for buffer in buffers)
+    assert not pa.py_buffer(path.read_bytes()).is_mutable
