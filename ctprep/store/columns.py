@@ -164,8 +164,12 @@ def read_text_table(path: Path) -> pa.Table:
         path: `.csv` or `.parquet`; quoted cells may hold line breaks.
 
     Raises:
-        TableError: the file is absent, not a table, or repeats a column.
+        TableError: the file is absent, a folder, no table, or repeats a column.
     """
+    if path.is_dir():
+        raise TableError(
+            "it is a folder, not a table", mend="name the file of the table", where=path.name
+        )
     if not path.is_file():
         raise TableError("there is no such table", mend="check the path", where=path.name)
     table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)

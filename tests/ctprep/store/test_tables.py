@@ -118,6 +118,40 @@ def test_missing_file_is_an_error_of_ours(tmp_path: Path) -> None:
         read_scans(tmp_path / "absent.csv")
 
 
+def test_a_folder_is_told_from_a_wrong_path(tmp_path: Path) -> None:
+    """The folder of a data set, where one of its tables was meant."""
+    with pytest.raises(TableError, match="it is a folder, not a table"):
+        read_scans(tmp_path)
+
+
+@pytest.mark.parametrize("columns", ["report", "findings", "impression"])
+def test_reports_without_their_columns_are_told_both_ways(tmp_path: Path, columns: str) -> None:
+    """A hospital's one column is a whole report as a rule, and needs no impression beside it."""
+    path = _write(tmp_path, f"scan_id,{columns}\na,Emphysema.\n")
+
+    with pytest.raises(TableError, match="is missing") as caught:
+        read_raw_reports(path)
+
+    assert "the only one there is, report_text" in caught.value.mend
+    assert "findings and impression" in caught.value.mend
+
+
+def test_a_filtered_table_in_place_of_the_reports(tmp_path: Path) -> None:
+    """It holds report text, but not as it was delivered."""
+    path = _write(tmp_path, ",".join(REPORT_SCHEMA.names) + "\n")
+
+    with pytest.raises(TableError) as caught:
+        read_raw_reports(path)
+
+    assert "made by `ctprep filter-reports`" in caught.value.mend
+
+
+def test_a_report_table_in_place_of_labels(tmp_path: Path) -> None:
+    """None of its columns is a label, and none is without a name."""
+    with pytest.raises(TableError, match="no column is a label"):
+        read_labels(_write(tmp_path, "scan_id,findings,impression\na,b,c\n"))
+
+
 def test_labels_come_back_with_their_holes(tmp_path: Path) -> None:
     """An empty cell is NaN, and only NaN is an empty cell."""
     values = np.array([[1.0, np.nan], [0.0, 1.0]])
