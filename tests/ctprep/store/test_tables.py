@@ -179,7 +179,7 @@ def test_labels_as_published_are_read(tmp_path: Path) -> None:
         ("scan_id,Emphysema\na,yes\n", "'yes'"),
         ("scan_id,Emphysema\na,2\n", "'2'"),
         ("scan_id,,Emphysema\na,0,1\n", "no name"),
-        ("scan_id\na\n", "no name"),
+        ("scan_id\na\n", "no column is a label"),
         ("scanid,Emphysema\na,1\n", "'scan_id' is missing (is it 'scanid'?)"),
         ("scan_id,Emphysema\na,1\na,1\n", "more than one row"),
         ("scan_id,Emphysema\nA,1\n", "row 2: scan_id of 1 characters is not [a-z0-9._-]"),
