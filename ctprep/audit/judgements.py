@@ -31,7 +31,7 @@ _MEANT = {
     "only": f", one of {', '.join(get_args(Only))}",
     "verdict": ", one of right and corrected of a report, keep, drop and unsure of a sentence",
 }
-_MEND = "give a file as the page saved it"
+_MEND = "give a file as the page saved it, not as a spreadsheet saved it again"
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,8 @@ def _check_texts(
         raise TableError(
             f"{len(other)} of {len(listed)} judged reports have another text in the table, "
             f"such as {other[0]!r}",
-            mend="give a table of the same reports, and the --language that the page was made with",
+            mend="give a table of the same reports, and the --language that the page was made "
+            "with; of a file that was cut off, take out its last report",
             where=where,
         )
 

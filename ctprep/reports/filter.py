@@ -377,7 +377,7 @@ def _to_item(report: RawReport, made: Filtered | None, listed: set[str] | None) 
         return ReportItem(report.scan_id, "unlisted")
     return _refused(
         report.scan_id,
-        "the report has no findings",
+        "the report has no text of findings or impression",
         "give its text, or take the scan off the table",
     )
 

@@ -51,7 +51,7 @@ class LabelItem:
 class _Row:
     scan_id: str
     values: tuple[float, ...] | None
-    """None where the report has no findings."""
+    """None where the report has no text of findings or impression."""
     probabilities: tuple[float, ...] = ()
     is_cut: bool = False
 
@@ -256,7 +256,7 @@ def _to_item(row: _Row, names: Sequence[str]) -> LabelItem:
         return LabelItem(
             row.scan_id,
             "refused",
-            what="the report has no findings",
+            what="the report has no text of findings or impression",
             mend="give its text, or take the scan off the table",
         )
     present = tuple(name for name, value in zip(names, row.values, strict=True) if value == 1)

@@ -164,8 +164,12 @@ def read_text_table(path: Path) -> pa.Table:
         path: `.csv` or `.parquet`; quoted cells may hold line breaks.
 
     Raises:
-        TableError: the file is absent, not a table, or repeats a column.
+        TableError: the file is absent, a folder, no table, or repeats a column.
     """
+    if path.is_dir():
+        raise TableError(
+            "it is a folder, not a table", mend="name the file of the table", where=path.name
+        )
     if not path.is_file():
         raise TableError("there is no such table", mend="check the path", where=path.name)
     table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
@@ -246,15 +250,27 @@ def _parse_csv(data: bytes, delimiter: str) -> pa.Table:
     # Without threads an error tells the row.
     size = max(1, min(len(data) + 1, 2**31 - 2))
     read = pa_csv.ReadOptions(block_size=size, use_threads=False)
-    with pa_csv.open_csv(pa.BufferReader(data), read_options=read, parse_options=parse) as head:
+    buffer = _to_arrow(data)
+    with pa_csv.open_csv(pa.BufferReader(buffer), read_options=read, parse_options=parse) as head:
         names = head.schema.names
     convert = pa_csv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
     )
     table = pa_csv.read_csv(
-        pa.BufferReader(data), read_options=read, parse_options=parse, convert_options=convert
+        pa.BufferReader(buffer), read_options=read, parse_options=parse, convert_options=convert
     )
     return table.rename_columns([name.strip() for name in names])
+
+
+def _to_arrow(data: bytes) -> pa.Buffer:
+    """Copy bytes into memory of Arrow's own.
+
+    A thread of Arrow lets go of the buffer some time after the table is read; where that means
+    to let go of a Python object while the program ends, the process aborts with 134.
+    """
+    sink = pa.BufferOutputStream()
+    sink.write(data)
+    return sink.getvalue()
 
 
 def _without_empty_end(table: pa.Table) -> pa.Table:

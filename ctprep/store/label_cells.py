@@ -46,7 +46,11 @@ def read_label_cells(
         TableError: there are no labels, one has no name, or a cell is something else.
     """
     columns = [name for name in table.column_names if name not in others]
-    is_named = bool(columns) and not any(map(_INDEX.fullmatch, columns))
+    check_faults(
+        [] if columns else ["no column is a label"],
+        mend="give a table with a column a label, such as `ctprep label-reports` writes",
+    )
+    is_named = not any(map(_INDEX.fullmatch, columns))
     check_faults(
         [] if is_named else ["a label column has no name"],
         mend="give every label column a name; save without an index column",

@@ -271,7 +271,12 @@ def read_raw_reports(path: Path) -> list[RawReport]:
         table = read_text_table(path)
         _, scan_ids = scan_id_column(table)
         names = _report_columns(table.column_names)
-        check_columns(table.column_names, required=names, extra_allowed=True)
+        check_columns(
+            table.column_names,
+            required=names,
+            extra_allowed=True,
+            mend=_mend_reports(table.column_names),
+        )
         cells = [[_given(cell) for cell in text_column(table, name)] for name in names]
         whole = [""] * table.num_rows
         if len(names) == 1:
@@ -292,6 +297,15 @@ def _report_columns(found: Sequence[str]) -> tuple[str, ...]:
             if fits(name in found for name in names):
                 return names
     return _REPORT_COLUMNS[0]
+
+
+def _mend_reports(found: Sequence[str]) -> str:
+    if set(REPORT_SCHEMA.names) <= set(found):
+        return "give the reports themselves: this table was made by `ctprep filter-reports`"
+    return (
+        "call a column of whole reports, or the only one there is, report_text; parts that stand "
+        f"apart, {' and '.join(_REPORT_COLUMNS[0])}"
+    )
 
 
 WHOLE = "report_text"

@@ -114,7 +114,10 @@ def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
     assert (filtered.exit_code, labelled.exit_code) == (3, 3)
-    refusal = "refused c: the report has no findings\n  mend:  give its text, or take the scan off"
+    refusal = (
+        "refused c: the report has no text of findings or impression\n"
+        "  mend:  give its text, or take the scan off"
+    )
     assert refusal in filtered.stderr
     assert refusal in labelled.stderr
     assert "filter-reports: 2 filtered, 1 refused; " in filtered.stdout

@@ -1,5 +1,6 @@
 """The rules as a labeller: what the words of a report assert, clause by clause."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,9 @@ from ctprep.reports.labels.labeller import Judgement
 from ctprep.reports.reading.coverage import Coverage
 from ctprep.reports.reading.mentions import Status
 
+logger = logging.getLogger(__name__)
+
+_LANGUAGE, _WORDS = "english", "english_labels"
 Doubt = Literal["present", "absent", "missing"]
 _DOUBTFUL: Mapping[str, float] = {"present": 1.0, "absent": 0.0, "missing": float("nan")}
 
@@ -32,10 +36,16 @@ class RulesLabeller:
         self,
         *,
         uncertain: Doubt = "present",
-        language: str | Path = "english",
-        words: str | Path = "english_labels",
+        language: str | Path = _LANGUAGE,
+        words: str | Path = _WORDS,
     ) -> None:
         self._rules = read_label_rules(words, language)
+        if words == _WORDS and language != _LANGUAGE:
+            # Nothing else would tell: reports that name no label have a row of 0 each.
+            logger.warning(
+                "the labels are looked for by English words: where the reports are in another "
+                "language, give its own by --words (docs/reports.md), and run it again"
+            )
         self._doubtful = _DOUBTFUL[uncertain]
         self.model = self._rules.version
         self.labels = tuple(self._rules.labels)

@@ -139,7 +139,8 @@ def _read(language: str | Path) -> tuple[Traversable, bytes]:
     except OSError:
         raise TableError(
             f"there are no word lists {str(language)!r}",
-            mend="use 'english', or the path of a TOML file (docs/reports.md)",
+            mend="leave the option out for English, or give the path of a TOML file "
+            "(docs/reports.md)",
         ) from None
 
 

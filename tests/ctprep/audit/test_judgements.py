@@ -65,7 +65,7 @@ def test_what_no_page_writes(tmp_path: Path, old: str, new: str, message: str) -
         read_judgements([path])
     assert (caught.value.where, caught.value.mend) == (
         "j.csv",
-        "give a file as the page saved it",
+        "give a file as the page saved it, not as a spreadsheet saved it again",
     )
 
 

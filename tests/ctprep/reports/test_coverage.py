@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from ctprep.reports.reading.coverage import MOST_REPORTS, Coverage
 from ctprep.reports.reading.language import read_rules
 
 GERMAN = Path(__file__).with_name("small_german.toml")
+WORDS = Path(__file__).parents[3] / "ctprep" / "reports" / "reading" / "english_labels.toml"
 TEXT = "The heart is normal. A nodule is seen."
 
 
@@ -27,7 +29,11 @@ def test_a_foreign_language_is_told(tmp_path: Path, caplog: pytest.LogCaptureFix
     table = _table(tmp_path, 20)
 
     list(filter_reports(table, tmp_path / "o.parquet", language=GERMAN))
-    list(label_reports(table, tmp_path / "l.csv", labeller=RulesLabeller(language=GERMAN)))
+    list(
+        label_reports(
+            table, tmp_path / "l.csv", labeller=RulesLabeller(language=GERMAN, words=WORDS)
+        )
+    )
 
     told = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert len(told) == 2
@@ -65,3 +71,16 @@ def test_only_the_first_reports_are_looked_at() -> None:
         coverage.add(["Xyzzy."])
 
     assert coverage.reports == MOST_REPORTS
+
+
+@pytest.mark.parametrize(
+    ("options", "is_warned"),
+    [({}, False), ({"language": GERMAN}, True), ({"language": GERMAN, "words": WORDS}, False)],
+)
+def test_english_words_beside_other_lists(
+    caplog: pytest.LogCaptureFixture, options: dict[str, Any], is_warned: bool
+) -> None:
+    """A language without its words for labels gives rows of 0, and is told of."""
+    RulesLabeller(**options)
+
+    assert ("looked for by English words" in caplog.text) is is_warned

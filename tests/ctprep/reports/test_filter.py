@@ -76,7 +76,10 @@ def test_worked_example(tmp_path: Path) -> None:
 
     assert items[0] == ReportItem("sick", "filtered", (2, 3), 4)
     assert items[1] == ReportItem("well", "filtered", (), 3, (NOTHING_ABNORMAL,))
-    assert (items[2].status, items[2].what) == ("refused", "the report has no findings")
+    assert (items[2].status, items[2].what) == (
+        "refused",
+        "the report has no text of findings or impression",
+    )
     rows = _rows(out)
     assert rows.keys() == {"sick", "well"}
     assert rows["sick"] == {

@@ -60,7 +60,10 @@ def test_worked_example(tmp_path: Path) -> None:
 
     assert items[0] == LabelItem("sick", "labelled", ("Emphysema", "Lung nodule"))
     assert items[1] == LabelItem("well", "labelled")
-    assert (items[2].status, items[2].what) == ("refused", "the report has no findings")
+    assert (items[2].status, items[2].what) == (
+        "refused",
+        "the report has no text of findings or impression",
+    )
     labels = read_labels(out)
     assert (labels.scan_ids, labels.names) == (("sick", "well"), CT_RATE_LABELS)
     assert labels.values.sum() == 2

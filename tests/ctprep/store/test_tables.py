@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ctprep.store import columns
 from ctprep.store.columns import to_scan_id
 from ctprep.store.errors import TableError
 from ctprep.store.labels import CT_LITE_LABELS, CT_RATE_LABELS
@@ -117,6 +118,40 @@ def test_missing_file_is_an_error_of_ours(tmp_path: Path) -> None:
         read_scans(tmp_path / "absent.csv")
 
 
+def test_a_folder_is_told_from_a_wrong_path(tmp_path: Path) -> None:
+    """The folder of a data set, where one of its tables was meant."""
+    with pytest.raises(TableError, match="it is a folder, not a table"):
+        read_scans(tmp_path)
+
+
+@pytest.mark.parametrize("columns", ["report", "findings", "impression"])
+def test_reports_without_their_columns_are_told_both_ways(tmp_path: Path, columns: str) -> None:
+    """A hospital's one column is a whole report as a rule, and needs no impression beside it."""
+    path = _write(tmp_path, f"scan_id,{columns}\na,Emphysema.\n")
+
+    with pytest.raises(TableError, match="is missing") as caught:
+        read_raw_reports(path)
+
+    assert "the only one there is, report_text" in caught.value.mend
+    assert "findings and impression" in caught.value.mend
+
+
+def test_a_filtered_table_in_place_of_the_reports(tmp_path: Path) -> None:
+    """It holds report text, but not as it was delivered."""
+    path = _write(tmp_path, ",".join(REPORT_SCHEMA.names) + "\n")
+
+    with pytest.raises(TableError) as caught:
+        read_raw_reports(path)
+
+    assert "made by `ctprep filter-reports`" in caught.value.mend
+
+
+def test_a_report_table_in_place_of_labels(tmp_path: Path) -> None:
+    """None of its columns is a label, and none is without a name."""
+    with pytest.raises(TableError, match="no column is a label"):
+        read_labels(_write(tmp_path, "scan_id,findings,impression\na,b,c\n"))
+
+
 def test_labels_come_back_with_their_holes(tmp_path: Path) -> None:
     """An empty cell is NaN, and only NaN is an empty cell."""
     values = np.array([[1.0, np.nan], [0.0, 1.0]])
@@ -144,7 +179,7 @@ def test_labels_as_published_are_read(tmp_path: Path) -> None:
         ("scan_id,Emphysema\na,yes\n", "'yes'"),
         ("scan_id,Emphysema\na,2\n", "'2'"),
         ("scan_id,,Emphysema\na,0,1\n", "no name"),
-        ("scan_id\na\n", "no name"),
+        ("scan_id\na\n", "no column is a label"),
         ("scanid,Emphysema\na,1\n", "'scan_id' is missing (is it 'scanid'?)"),
         ("scan_id,Emphysema\na,1\na,1\n", "more than one row"),
         ("scan_id,Emphysema\nA,1\n", "row 2: scan_id of 1 characters is not [a-z0-9._-]"),
@@ -263,3 +298,26 @@ def test_scan_id_of_a_ct_rate_volume() -> None:
     """By hand."""
     assert to_scan_id("valid_53_a_1.nii.gz") == "valid_53_a_1"
     assert to_scan_id("Case 7 (b).NPZ") == "case-7-b-"
+
+
+def test_no_thread_of_arrow_keeps_a_python_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that let go of it while the program ended would abort the process, now and then."""
+    buffers = []
+
+    def spy(buffer: object) -> pa.BufferReader:
+        buffers.append(buffer)
+        return reader(buffer)
+
+    reader = pa.BufferReader
+    monkeypatch.setattr(columns.pa, "BufferReader", spy)
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"scan_id,report_text\na,Emphysema.\n")
+
+    columns.read_text_table(path)
+
+    assert buffers
+    # A buffer around an object of Python's holds on to it, as those of Arrow's own memory do not.
+    assert all(isinstance(buffer, pa.Buffer) and buffer.is_mutable for buffer in buffers)
+    assert not pa.py_buffer(path.read_bytes()).is_mutable
