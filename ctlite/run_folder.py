@@ -34,8 +34,8 @@ HOW = tuple(
     )
 )
 """Keys of a recipe that say where and how, and are no part of what a run computes. The quota is
-among them, so that a run that met a damaged volume can go on without it, and the model's grid, which
-only checks the store."""
+among them, so that a run that met a damaged volume can go on without it, and the model's grid,
+which only checks the store."""
 OTHERS = {"zarr.json": "a store", CONFIG_FILE: "a model folder"}
 """What is taken for a run folder by mistake, by a file that is in it."""
 KEYS_SHOWN = 8

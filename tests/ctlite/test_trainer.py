@@ -84,7 +84,7 @@ def test_where_and_how_a_run_is_computed_may_change(toy_recipe, tmp_path: Path) 
     assert list(train(toy_recipe("clip", "schedule.steps=1", *options), tmp_path)) == []
 
 
-def test_a_grid_named_since_is_no_other_recipe(toy_recipe, toy_corpus: Path, tmp_path: Path) -> None:
+def test_a_grid_named_since_may_go_on(toy_recipe, toy_corpus: Path, tmp_path: Path) -> None:
     """A recipe's grid checks the store and computes nothing, so that older runs go on."""
     list(train(toy_recipe("clip", "schedule.steps=1"), tmp_path))
     grid = VolumeStore.open(toy_corpus / "hifi.zarr").attributes.grid.name
