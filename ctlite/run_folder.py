@@ -30,11 +30,12 @@ HOW = tuple(
     for key in (
         *("out", "device", "parallel", "tensorboard", "compile", "recompute"),
         *("data.cache", "data.cache_gib", "data.threads", "data.prefetch"),
-        *("data.unreadable_quota", "schedule.checkpoint_steps"),
+        *("data.unreadable_quota", "schedule.checkpoint_steps", "model.grid"),
     )
 )
 """Keys of a recipe that say where and how, and are no part of what a run computes. The quota is
-among them, so that a run that met a damaged volume can go on without it."""
+among them, so that a run that met a damaged volume can go on without it, and the model's grid,
+which only checks the store."""
 OTHERS = {"zarr.json": "a store", CONFIG_FILE: "a model folder"}
 """What is taken for a run folder by mistake, by a file that is in it."""
 KEYS_SHOWN = 8

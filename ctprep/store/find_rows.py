@@ -31,8 +31,9 @@ def find_rows(study_of: Mapping[str, str | None], names: Collection[str]) -> dic
     doubtful = find_doubtful(study_of) if by_study else {}
     check_faults(
         [
-            f"scan {scan_id!r} has no row of its own, and its study {study_of[scan_id]!r} is "
-            f"spelled as a row is that may not be of it: {doubtful[key]}"
+            # Studies as a hospital spells them are numbers of its own, and stay untold.
+            f"scan {scan_id!r} has no row of its own, and its study is spelled as the row {key!r} "
+            f"is, which may not be of it: {doubtful[key]}"
             for scan_id, key in by_study.items()
             if key in doubtful
         ],
@@ -59,9 +60,9 @@ def find_doubtful(study_of: Mapping[str, str | None]) -> dict[str, str]:
     doubtful = {}
     for key, studies in spelled.items():
         if len(studies) > 1:
-            doubtful[key] = f"the studies {' and '.join(map(repr, studies))} are {key!r} there"
+            doubtful[key] = f"{len(studies)} studies are {key!r} there"
         elif key in study_of and study_of[key] != studies[0]:
             own = study_of[key]
-            told = "of no known study" if own is None else f"of study {own!r}"
+            told = "of no known study" if own is None else "of another study"
             doubtful[key] = f"it is the id of scan {key!r}, {told}"
     return doubtful

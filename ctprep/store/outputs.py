@@ -23,14 +23,15 @@ def check_outputs(*outs: Path | None, inputs: Collection[Path | None] = ()) -> N
         PlaceError: an output is a folder or a device, or its folder takes no file.
     """
     given = [out for out in outs if out is not None]
-    sources = {path.resolve() for path in inputs if path is not None}
-    if own := next((out for out in given if out.resolve() in sources), None):
+    # Not `Path.resolve`, which raises what no user can read where links lead in a circle.
+    sources = {os.path.realpath(path) for path in inputs if path is not None}
+    if own := next((out for out in given if os.path.realpath(out) in sources), None):
         raise TableError(
             "the output would replace its own input",
             mend="give the output another name",
             where=own.name,
         )
-    if len({out.resolve() for out in given}) < len(given):
+    if len({os.path.realpath(out) for out in given}) < len(given):
         raise TableError(
             "two outputs would be written to one file",
             mend="give each another name",

@@ -20,6 +20,7 @@ from ctlite.recipe import to_toml
 from ctlite.stages.clip import ClipStage
 from ctlite.trainer import choose_device, train
 from ctprep.store.errors import CheckpointError, CtError, RecipeError
+from ctprep.store.store import VolumeStore
 
 
 def metric(run: Path, key: str) -> list[float]:
@@ -81,6 +82,15 @@ def test_where_and_how_a_run_is_computed_may_change(toy_recipe, tmp_path: Path) 
     options = ["data.threads=1", "data.prefetch=1", f"data.cache={tmp_path}", "parallel=fsdp"]
 
     assert list(train(toy_recipe("clip", "schedule.steps=1", *options), tmp_path)) == []
+
+
+def test_a_grid_named_since_may_go_on(toy_recipe, toy_corpus: Path, tmp_path: Path) -> None:
+    """A recipe's grid checks the store and computes nothing, so that older runs go on."""
+    list(train(toy_recipe("clip", "schedule.steps=1"), tmp_path))
+    grid = VolumeStore.open(toy_corpus / "hifi.zarr").attributes.grid.name
+    named = toy_recipe("clip", "schedule.steps=1", f"model.grid={grid}")
+
+    assert list(train(named, tmp_path)) == []
 
 
 def test_what_a_run_leaves(toy_recipe, tmp_path: Path) -> None:

@@ -76,6 +76,22 @@ class Rules:
         return min(self.normal)
 
     @property
+    def neutral_mark(self) -> str:
+        """Any word that says nothing else; stands for a phrase of it, which may be a place."""
+        return min(
+            self.neutral
+            - self.normal
+            - self.presence
+            - self.ambiguous
+            - self.place
+            - self.verb
+            - self.steady
+            - self.required
+            - self.negated_in_a_row,
+            default=" ",
+        )
+
+    @property
     def steady_mark(self) -> str:
         """Any steady word; stands for a phrase of it."""
         return min(self.steady, default="")
@@ -192,17 +208,19 @@ def _compile(name: str, data: bytes, lists: dict[str, Any]) -> Rules:
 def told_none(answers: Sequence[str]) -> re.Pattern[str]:
     """Compile answers that deny, behind a colon or dash, what stands before it, the group."""
     said = either(answers, whole_words=True).pattern
-    return re.compile(rf"(?:^|(?<=[,;.]))([^,;:.]+?)(?:: ?| - )(?:{said})(?= ?(?:$|[,;.]))")
+    # A dash parts as a comma does: "mass - effusion - none" denies no mass.
+    before = r"(?:^|(?<=[,;.])|(?<= - ))"
+    asked = r"((?:(?! - )[^,;:.])+?)"
+    return re.compile(rf"{before}{asked}(?:: ?| - )(?:{said})(?= ?(?:$|[,;.]| - ))")
 
 
 def _list_and(lists: dict[str, Any]) -> re.Pattern[str]:
     cue = either(lists["list_cue"], whole_words=True).pattern
     joined = "|".join(lists["conjunction"])
-    strange = either(lists["list_stranger"], whole_words=True).pattern
-    verb = "|".join(lists["verb"])
+    strange = either([*lists["list_stranger"], *lists["verb"], *lists["presence"]]).pattern
     return re.compile(
-        rf"(?P<denied>{cue}[\w ,-]{{3,120}}?),? (?:{joined}) (?!{strange})"
-        rf"(?P<last>(?:(?!(?:{verb})\b)[^\W\d_][\w-]* ?){{1,3}})(?=$|[.,;])"
+        rf"(?P<denied>{cue}[\w ,-]{{3,120}}?),? (?:{joined}) "
+        rf"(?P<last>(?:(?!(?:{strange})\b)[^\W\d_][\w-]* ?){{1,3}})(?=$|[.,;])"
     )
 
 

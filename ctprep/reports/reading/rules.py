@@ -42,14 +42,15 @@ def judge(sentence: str, rules: Rules) -> Judgement:
     """
     text = re.sub(rf"[\s{DENIED}]+", " ", sentence.lower()).strip()
     text, scaffolds = rules.scaffold.subn(" ", text)
-    text = rules.neutral_phrase.sub(" ", text)
+    text = rules.neutral_phrase.sub(f" {rules.neutral_mark} ", text)
     text = rules.normal_phrase.sub(f" {rules.normal_mark} ", text)
     text = rules.steady_phrase.sub(f" {rules.steady_mark} ", text)
     if rules.keep.search(text):
         return Judgement(is_normal=False)
     text, routines = rules.routine.subn(" ", text)
     if ":" in text or " - " in text:
-        text = rules.told_none.sub(rf"{DENIED}\1", text)
+        # What follows the answer is another statement: "pneumothorax: no, aorta is wide".
+        text = rules.told_none.sub(rf"{DENIED}\1;", text)
     text = rules.list_and.sub(rules.list_or, text)
     judged = [
         verdict

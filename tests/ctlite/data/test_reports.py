@@ -101,7 +101,7 @@ def test_the_report_of_another_patient_is_no_study_s() -> None:
         ScanRow(scan_id="s9", patient_id="q", split="test", study_id="T"),
     ]
 
-    with pytest.raises(TableError, match="'s1' has no row of its own, and its study 'S9'"):
+    with pytest.raises(TableError, match="'s1' has no row of its own, and its study is"):
         reports_of_scans({"s9": ReportText("s9", "s9", "")}, rows)
 
 

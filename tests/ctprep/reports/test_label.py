@@ -204,7 +204,7 @@ def test_a_scan_s_report_is_not_that_of_a_study_spelled_alike(tmp_path: Path, le
     raw = _table(tmp_path, "scan_id,report_text\nx1,A nodule.\na,Emphysema is seen.\n")
     scans, out = _table(tmp_path, ALIKE, "scans.csv"), tmp_path / "labels.csv"
 
-    with pytest.raises(TableError, match="'x2' has no row of its own, and its study 'A'"):
+    with pytest.raises(TableError, match="'x2' has no row of its own"):
         next(label_reports(raw, out, scan_table=scans, level=level))
 
 

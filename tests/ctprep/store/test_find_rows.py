@@ -62,7 +62,7 @@ def test_a_study_row_reaches_all_its_scans(
 @pytest.mark.parametrize("of_other", ["t", None])
 def test_a_study_spelled_like_another_scan_is_refused(of_other: str | None) -> None:
     """The row may be meant for the scan or the study; which, only the owner knows."""
-    with pytest.raises(TableError, match=r"'x' .* study 'A' .* the id of scan 'a'") as caught:
+    with pytest.raises(TableError, match=r"'x' .* row 'a' .* the id of scan 'a'") as caught:
         find_rows({"x": "A", "a": of_other}, {"a"})
 
     assert "a row of its own" in caught.value.mend
@@ -72,7 +72,7 @@ def test_a_study_spelled_like_another_scan_is_refused(of_other: str | None) -> N
 
 def test_two_studies_of_one_spelling_are_refused() -> None:
     """As a row's name, both are `a-1`."""
-    with pytest.raises(TableError, match=r"studies 'A/1' and 'a-1' .* 'a-1'"):
+    with pytest.raises(TableError, match=r"2 studies are 'a-1'"):
         find_rows({"x": "A/1", "y": "a-1"}, {"a-1"})
 
     assert find_rows({"x": "A/1", "y": "a-1"}, {"x"}) == {"x": "x"}

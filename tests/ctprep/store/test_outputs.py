@@ -183,3 +183,13 @@ def test_a_disk_that_fills_up_at_the_second_file(
 
     assert (one.read_bytes(), two.read_bytes()) == (b"old", b"old")
     assert sorted(tmp_path.iterdir()) == [one, two]
+
+
+def test_links_in_a_circle_are_told(tmp_path: Path) -> None:
+    """As an output in three lines; as an input they are told by who reads it."""
+    circle = tmp_path / "circle.csv"
+    circle.symlink_to(circle)
+
+    with pytest.raises(PlaceError):
+        check_outputs(circle)
+    check_outputs(tmp_path / "out.csv", inputs=(circle,))
