@@ -10,6 +10,7 @@ parameters' gradients over the ranks is then the gradient of the one loss.
 import atexit
 import gc
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -63,7 +64,10 @@ def join(device: torch.device) -> None:
 def _leave() -> None:
     # The threads of gloo may hold the last word on a tensor. One that lets go of it while the
     # interpreter ends aborts the process (https://github.com/pytorch/pytorch/issues/190489), and
-    # they end with the last that knows the group, also models in cycles.
+    # they end with the last that knows the group: models in cycles, and in the frames of what ended
+    # the program, which was told by now (`last_exc` is of Python 3.12).
+    for name in ("last_exc", "last_value", "last_traceback"):
+        vars(sys).pop(name, None)
     gc.collect()
     dist.destroy_process_group()
 
