@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -70,12 +70,12 @@ class Rules:
     steady_subject: frozenset[str]
     negated_in_a_row: frozenset[str]
 
-    @property
+    @cached_property
     def normal_mark(self) -> str:
         """Any word of normality; stands for a phrase of it."""
         return min(self.normal)
 
-    @property
+    @cached_property
     def neutral_mark(self) -> str:
         """Any word that says nothing else; stands for a phrase of it, which may be a place."""
         return min(
@@ -91,7 +91,7 @@ class Rules:
             default=" ",
         )
 
-    @property
+    @cached_property
     def steady_mark(self) -> str:
         """Any steady word; stands for a phrase of it."""
         return min(self.steady, default="")

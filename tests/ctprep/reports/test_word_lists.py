@@ -152,6 +152,9 @@ DROPPED_BY = {
         "Thank you for this referral.",
         "Continue annual screening with low-dose CT in 12 months.",
         "Clinical and laboratory correlation will be appropriate.",
+        "Verified by XXXX.",
+        "Patient name: XXXX.",
+        "Pt Mrs. XXXX, DOB XXXX, MRN XXXX.",
     ],
     "negation_before": [
         "No effusion.",
