@@ -148,10 +148,12 @@ def _judge_pieces(pieces: list[str], rules: Rules) -> str:
         return "absent"
     if words & rules.normal:
         # "Density in the left lung, heart normal": the normal heart explains no density.
-        lines = [] if words & rules.verb else [_WORD.findall(piece) for piece in pieces]
-        if lines and lines[0] and lines[0][0] in rules.normal:
-            # "Normal heart size and vascular markings"; not what is told with its place.
+        lines = [_WORD.findall(piece) for piece in pieces]
+        if words & rules.verb or (lines[0] and lines[0][0] in rules.normal):
+            # "Normal heart size and vascular markings", "density of liver and spleen is normal";
+            # not what is told with its place.
             lines = [line for line in lines if not rules.place.isdisjoint(line)]
+            lines = [line for line in lines if rules.verb.isdisjoint(line)]
         is_stray = any(_is_stray(set(line), rules) for line in lines)
         return "unexplained" if is_stray else "normal"
     # "The lungs are clear, density in the left lobe": a measure that nobody calls normal.
