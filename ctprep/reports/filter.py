@@ -16,7 +16,7 @@ from ctprep.reports.identifiers.scrub import Scrubbed, scrub
 from ctprep.reports.reading.coverage import Coverage
 from ctprep.reports.reading.language import Rules, read_rules
 from ctprep.reports.reading.rules import judge
-from ctprep.reports.reading.sections import IMPRESSION_MARK, number_sentences
+from ctprep.reports.reading.sections import IMPRESSION_MARK, is_placeholder, number_sentences
 from ctprep.reports.rewriting.rewrite import Rewrite
 from ctprep.reports.studies import find_studies, name_study
 from ctprep.store.errors import TableError, located
@@ -220,7 +220,8 @@ def filter_batch(
         Scrubbed(text, {}) if keep_identifiers else scrub(text) for text in map(join_text, reports)
     ]
     sentences = [read_sentences(text.text, rules) for text in texts]
-    questions = [[text for text, is_read in report if is_read] for report in sentences]
+    read = [[text for text, is_read in report if is_read] for report in sentences]
+    questions = [[] if is_placeholder(report, rules) else report for report in read]
     if coverage is not None:
         for question in questions:
             coverage.add(question)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from ctprep.reports.reading.language import Rules
-from ctprep.reports.reading.sections import READ_SECTIONS, find_sections
+from ctprep.reports.reading.sections import READ_SECTIONS, find_sections, is_placeholder
 from ctprep.reports.reading.sentences import split_sentences
 
 
@@ -53,13 +53,15 @@ def read_findings(text: str, rules: Rules) -> str:
         rules: word lists of its language.
 
     Returns:
-        The sections in their order; empty where there is no sentence in them.
+        The sections in their order; empty where there is no sentence in them, or only what
+        stands where no report is.
     """
     parts = [
         text[section.start : section.stop]
         for section in find_sections(text, rules)
         if section.name in READ_SECTIONS
     ]
-    if not any(split_sentences(part, rules) for part in parts):
+    sentences = [found.text for part in parts for found in split_sentences(part, rules)]
+    if not sentences or is_placeholder(sentences, rules):
         return ""
     return " ".join(" ".join(parts).split())

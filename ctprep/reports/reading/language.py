@@ -43,6 +43,8 @@ class Rules:
     no_verdict: re.Pattern[str]
     """What a verdict may not be said of."""
     routine: re.Pattern[str]
+    placeholder: re.Pattern[str]
+    """A sentence that stands where no report is."""
     negation_before: re.Pattern[str]
     """A cue, or `DENIED`."""
     told_none: re.Pattern[str]
@@ -177,6 +179,7 @@ def _compile(name: str, data: bytes, lists: dict[str, Any]) -> Rules:
         verdict=either(lists["verdict"]),
         no_verdict=either(lists["no_verdict"]),
         routine=either(lists["routine"]),
+        placeholder=either([rf"^(?:{words})[.!]?$" for words in lists["placeholder"]]),
         negation_before=re.compile(
             f"{DENIED}|{either(lists['negation_before'], whole_words=True).pattern}"
         ),

@@ -1,6 +1,7 @@
 """Finding the sections of a report: findings, impression, technique, comparison, history."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ctprep.reports.reading.language import Rules, SectionName, read_rules
@@ -100,6 +101,20 @@ def number_sentences(text: str, rules: Rules | None = None) -> list[NumberedSent
         for section in find_sections(text, rules)
         for sentence in split_sentences(text[section.start : section.stop], rules)
     ]
+
+
+def is_placeholder(sentences: Sequence[str], rules: Rules) -> bool:
+    """Tell whether sentences stand where no report is: "report pending", "n/a".
+
+    Args:
+        sentences: of one report, those that are read.
+        rules: word lists of its language.
+
+    Returns:
+        Whether there is any sentence, and each is of that kind.
+    """
+    plain = [" ".join(sentence.lower().split()) for sentence in sentences]
+    return bool(plain) and all(rules.placeholder.search(sentence) for sentence in plain)
 
 
 def _cut(text: str, section: Section, rules: Rules) -> list[Section]:

@@ -68,6 +68,16 @@ def _rows(path: Path) -> dict[str, dict[str, object]]:
     return {row["scan_id"]: row for row in read_reports(path).to_pylist()}
 
 
+def test_a_placeholder_is_no_report(tmp_path: Path) -> None:
+    """Kept, "see above" would be a finding to learn from."""
+    table = tmp_path / "raw.csv"
+    table.write_text("scan_id,report_text\na,See above.\nb,Emphysema.\n")
+
+    items = list(filter_reports(table, tmp_path / "reports.parquet"))
+
+    assert [item.status for item in items] == ["refused", "filtered"]
+
+
 def test_worked_example(tmp_path: Path) -> None:
     """By hand: what is kept, what is told absent, what becomes of a normal and an empty report."""
     out = tmp_path / "reports.parquet"

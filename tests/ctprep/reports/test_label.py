@@ -52,6 +52,15 @@ def _value(labels: LabelTable, scan_id: str, name: str) -> float:
     return float(labels.values[row, column])
 
 
+def test_a_placeholder_has_no_labels(tmp_path: Path) -> None:
+    """A row of zeros would say that the scan is normal."""
+    table = _table(tmp_path, "scan_id,report_text\na,Report pending.\nb,Emphysema.\n")
+
+    items = list(label_reports(table, tmp_path / "labels.csv"))
+
+    assert [item.status for item in items] == ["refused", "labelled"]
+
+
 def test_worked_example(tmp_path: Path) -> None:
     """By hand: a table that `read_labels` takes, and a report without findings refused."""
     out = tmp_path / "labels.csv"

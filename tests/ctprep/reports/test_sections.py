@@ -4,7 +4,9 @@ import pytest
 
 from ctprep.reports.filter import join_text
 from ctprep.reports.identifiers.scrub import scrub
-from ctprep.reports.reading.sections import find_sections
+from ctprep.reports.labels.labeller import read_findings
+from ctprep.reports.reading.language import read_rules
+from ctprep.reports.reading.sections import find_sections, is_placeholder, number_sentences
 from ctprep.store.tables import RawReport
 
 
@@ -106,3 +108,54 @@ def test_tokenizers_do_not_see_the_mark() -> None:
 
     assert told.split() == ["a", "cyst.", "cyst."]
     assert "\f" not in told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "n/a",
+        "N/A.",
+        "Report pending.",
+        "The final report is not available.",
+        "Final report to follow",
+        "see above.",
+        "See report of accession XXXX.",
+        "See report of CT abdomen.",
+        "Please refer to addendum",
+        "No report available",
+        "Exam cancelled.",
+        "Findings:\nSee above\nImpression:\nPending",
+    ],
+)
+def test_what_stands_where_no_report_is(text: str) -> None:
+    """It is no report of a normal scan, nor a finding."""
+    assert _is_placeholder(text)
+    assert read_findings(text, read_rules()) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Normal.",
+        "Unremarkable",
+        "Negative",
+        "Nil acute.",
+        "None seen.",
+        "No nodule.",
+        "Pending fracture.",
+        "See report nodule.",
+        "See above. There is a nodule.",
+        "Nodule. Report pending.",
+        "Findings:\nNodule.\nImpression:\nSee above.",
+    ],
+)
+def test_what_says_anything_is_a_report(text: str) -> None:
+    """As is one of which a part is elsewhere."""
+    assert not _is_placeholder(text)
+
+
+def _is_placeholder(text: str) -> bool:
+    rules = read_rules()
+    sentences = [part.text for part in number_sentences(text, rules) if part.is_read]
+    return is_placeholder(sentences, rules)
