@@ -101,8 +101,9 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if has_gpu else "cpu"
     if name == "cuda" and has_gpu:
-        # By its number, without which torch makes no device the current one.
-        name = f"cuda:{ranks.local_rank()}"
+        # By its number, without which torch makes no device the current one. A launcher of runs
+        # that know nothing of each other may number them, and show each a GPU of its own.
+        name = f"cuda:{ranks.local_rank() if ranks.world_size() > 1 else 0}"
     if name == "cpu" or (name.split(":")[0] == "cuda" and has_gpu):
         return torch.device(name)
     raise RecipeError(f"there is no device {name!r} here", mend='--set device="cpu", or "auto"')

@@ -66,8 +66,8 @@ def write_atomically(path: Path, data: bytes) -> None:
 def write_together(files: Mapping[Path, bytes]) -> None:
     """Write several files, whole ones, and none where the disk does not take all.
 
-    Each appears under its name when all are on the disk, so that only a kill between two names
-    can leave some of them.
+    Each appears under its name when all are on the disk, so that only a kill between two names,
+    or a name that is a folder, can leave some of them.
 
     Args:
         files: content by path; missing folders are made.

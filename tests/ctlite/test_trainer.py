@@ -232,13 +232,18 @@ def test_an_unknown_device_is_refused() -> None:
         choose_device("tpu")
 
 
-@pytest.mark.parametrize(("name", "local_rank"), [("auto", "0"), ("cuda", "3"), ("cuda:1", "0")])
-def test_a_gpu_is_chosen_by_its_number(monkeypatch, name: str, local_rank: str) -> None:
-    """Torch makes no device the current one that has none; each process has its own."""
+@pytest.mark.parametrize(
+    ("name", "local_rank", "processes", "expected"),
+    [("auto", "0", "1", 0), ("cuda", "3", "4", 3), ("cuda:1", "0", "1", 1), ("cuda", "3", "1", 0)],
+)
+def test_a_gpu_is_chosen_by_its_number(
+    monkeypatch: pytest.MonkeyPatch, name: str, local_rank: str, processes: str, expected: int
+) -> None:
+    """Torch makes no device the current one that has none; each process of a run has its own."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setenv("LOCAL_RANK", local_rank)
+    monkeypatch.setenv("WORLD_SIZE", processes)
 
-    expected = 1 if name == "cuda:1" else int(local_rank)
     assert choose_device(name) == torch.device("cuda", expected)
 
 
