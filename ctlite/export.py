@@ -21,7 +21,7 @@ from ctprep.store.attributes import StoreAttributes
 from ctprep.store.disk import writing
 from ctprep.store.errors import CheckpointError, RecipeError
 from ctprep.store.manifest import Prompts
-from ctprep.store.outputs import check_outputs, check_suffix
+from ctprep.store.outputs import beside, check_outputs, check_suffix
 
 OPSET = 20
 TOLERANCE = 1e-3
@@ -72,11 +72,7 @@ def check_out(out: Path) -> None:
         PlaceError: it, or what goes beside it, cannot be written.
     """
     check_suffix(out, (".onnx",), "the image tower is")
-    check_outputs(out, *(_beside(out, end) for end in (".data", ".json")))
-
-
-def _beside(out: Path, end: str) -> Path:
-    return out.with_name(out.name + end)
+    check_outputs(out, *(beside(out, end) for end in (".data", ".json")))
 
 
 def export_onnx(model: CtClip, out: Path, *, batch_size: int = 1) -> float:
@@ -191,4 +187,4 @@ def write_description(
     }
     with writing(out.name):
         text = json.dumps(description, indent=2) + "\n"
-        _beside(out, ".json").write_text(text, encoding="utf-8")
+        beside(out, ".json").write_text(text, encoding="utf-8")

@@ -20,7 +20,7 @@ from ctprep.reports.reading.sections import IMPRESSION_MARK, is_placeholder, num
 from ctprep.reports.rewriting.rewrite import Rewrite
 from ctprep.reports.studies import find_studies, name_study
 from ctprep.store.errors import TableError, located
-from ctprep.store.outputs import check_outputs
+from ctprep.store.outputs import beside, check_outputs
 from ctprep.store.tables import (
     RawReport,
     ReportRow,
@@ -113,8 +113,8 @@ def filter_reports(
             found = find_studies(told, scan_table=scan_table)
         studies = {scan_id: name_study(scan_id, study) for scan_id, study in found.items()}
     listed = None if scan_table is None else {*studies, *studies.values()}
-    cache = AnswerCache(_beside(out_path, ANSWERS))
-    rewrites = RewriteCache(_beside(out_path, REWRITES))
+    cache = AnswerCache(beside(out_path, ANSWERS))
+    rewrites = RewriteCache(beside(out_path, REWRITES))
     rows: list[ReportRow] = []
     coverage = Coverage(rules)
     begin = time.monotonic()
@@ -157,13 +157,9 @@ def check_paths(in_path: Path, out_path: Path, *, scan_table: Path | None = None
         TableError: it is an input, or is not called `.parquet`.
         PlaceError: it, or the answers beside it, cannot be written.
     """
-    outs = (out_path, *(_beside(out_path, end) for end in (ANSWERS, REWRITES)))
+    outs = (out_path, *(beside(out_path, end) for end in (ANSWERS, REWRITES)))
     check_outputs(*outs, inputs=(in_path, scan_table))
     check_report_table_name(out_path)
-
-
-def _beside(out_path: Path, end: str) -> Path:
-    return out_path.with_name(out_path.name + end)
 
 
 def check_mode(backend: Backend, mode: Mode) -> None:
@@ -220,8 +216,7 @@ def filter_batch(
         Scrubbed(text, {}) if keep_identifiers else scrub(text) for text in map(join_text, reports)
     ]
     sentences = [read_sentences(text.text, rules) for text in texts]
-    read = [[text for text, is_read in report if is_read] for report in sentences]
-    questions = [[] if is_placeholder(report, rules) else report for report in read]
+    questions = [[text for text, is_read in report if is_read] for report in sentences]
     if coverage is not None:
         for question in questions:
             coverage.add(question)
@@ -281,10 +276,13 @@ def read_sentences(text: str, rules: Rules | None = None) -> list[tuple[str, boo
         rules: word lists of its language; English where left out.
 
     Returns:
-        Each sentence, and whether it stands in a section that speaks of the scan; their
-        positions are what `kept_sentences` counts.
+        Each sentence, and whether it stands in a section that speaks of the scan and is more than
+        a placeholder; their positions are what `kept_sentences` counts.
     """
-    return [(sentence.text, sentence.is_read) for sentence in number_sentences(text, rules)]
+    rules = rules or read_rules()
+    numbered = number_sentences(text, rules)
+    is_report = not is_placeholder([part.text for part in numbered if part.is_read], rules)
+    return [(part.text, part.is_read and is_report) for part in numbered]
 
 
 def _to_row(

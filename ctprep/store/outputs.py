@@ -80,6 +80,11 @@ def check_folder(folder: Path, *, where: str | None = None) -> None:
             pass
 
 
+def beside(out: Path, end: str) -> Path:
+    """Give the name of what belongs to an output: its own, with more behind it."""
+    return out.with_name(out.name + end)
+
+
 def check_suffix(out: Path, suffixes: Collection[str], what: str) -> None:
     """Refuse a file whose name does not tell what is in it.
 

@@ -10,7 +10,6 @@ from ctprep.reports.labels.label_rules import label_sentences, read_label_rules
 from ctprep.reports.labels.labeller import Judgement
 from ctprep.reports.reading.coverage import Coverage
 from ctprep.reports.reading.mentions import Status
-from ctprep.reports.reading.sections import is_placeholder
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +56,6 @@ class RulesLabeller:
         for place, text in enumerate(texts):
             numbered = read_sentences(text, self._rules.rules)
             sentences = [sentence for sentence, is_read in numbered if is_read]
-            if is_placeholder(sentences, self._rules.rules):
-                sentences = []
             coverage.add(sentences)
             yield place, self._judge(sentences) if sentences else None
         coverage.warn()
