@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from ctlite.precision import computing_in
 from ctlite.trainer import choose_device
 
 PRECISIONS = ("float32", "bf16")
@@ -39,8 +40,7 @@ class Setting:
 
     def autocast(self) -> torch.autocast:
         """Compute matrix products in the precision, as `ctlite.trainer` does."""
-        is_low = self.precision == "bf16"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_low)
+        return computing_in("bfloat16" if self.precision == "bf16" else "float32", self.device)
 
     def wait(self) -> None:
         """Wait until the device has done all that it was given."""

@@ -12,7 +12,7 @@ from tests.ctlite.test_trainer import losses
 NEAR = {"float32": 1e-3, "bfloat16": 5e-2}
 
 
-@pytest.mark.gpu
+@pytest.mark.usefixtures("cuda")
 @pytest.mark.parametrize("precision", NEAR)
 def test_every_stage_trains_on_a_gpu_and_goes_on(
     toy_recipe, tmp_path: Path, precision: str
